@@ -1,0 +1,38 @@
+"""Hashes that say nothing about a picture: almost all bits equal, or the digest of an empty file.
+
+Blank pages, solid colours and failed decodes all end in such hashes. On a list one of them accuses every
+blank picture in the world; in a query it proves nothing. It does not look at PDQ quality, which is not part
+of the hash itself.
+"""
+
+import hashlib
+from typing import Final
+
+from hashcheck_core.hash_types import HashKind, HashType
+
+# A perceptual hash with fewer ones or zeros than 1/16 of its bits is degenerate. For 64 bits that is the
+# calibrated "fewer than 4 or more than 60 ones" for blank pages; a PDQ hash is cut at its own median and so
+# has about 128 ones of 256 unless the picture is flat.
+_DEGENERATE_SHARE: Final = 16
+
+_EMPTY_FILE: Final = frozenset(
+    {
+        ("md5", hashlib.md5(b"", usedforsecurity=False).digest()),
+        ("sha1", hashlib.sha1(b"", usedforsecurity=False).digest()),
+        ("sha256", hashlib.sha256(b"").digest()),
+    }
+)
+
+
+def is_degenerate(hash_type: HashType, value: bytes) -> bool:
+    """True for a perceptual hash that is nearly all zeros or all ones. `value`: hash_type.bytes bytes."""
+    if hash_type.kind is HashKind.EXACT:
+        return False
+    ones = int.from_bytes(value).bit_count()
+    margin = hash_type.bits // _DEGENERATE_SHARE
+    return not margin <= ones <= hash_type.bits - margin
+
+
+def is_empty_file(hash_type: HashType, value: bytes) -> bool:
+    """True for the md5, sha1 or sha256 of zero bytes."""
+    return (hash_type.name, value) in _EMPTY_FILE

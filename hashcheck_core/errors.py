@@ -1,0 +1,98 @@
+"""One error tree with two roots: bad data, and bad transport.
+
+Every error carries a stable `code` for programs, one sentence for people, and the next step to take.
+Hostile bytes may raise nothing outside this tree. It does not map errors to HTTP or to exit codes: the
+edges (`hashcheck_service.problems`, the command-line programs) do that.
+"""
+
+from typing import ClassVar
+
+
+class HashcheckError(Exception):
+    """Base of all errors this project raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, next_step: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.next_step}"
+
+
+class DataError(HashcheckError):
+    """The bytes were there, and they are wrong."""
+
+    code = "bad_data"
+
+
+class TransportError(HashcheckError):
+    """The bytes could not be had: a file is missing, a permission is lacking, a disk is full."""
+
+    code = "unreachable"
+
+
+class ConfigError(DataError):
+    code = "bad_config"
+
+
+class HashError(DataError):
+    """A hash that cannot be what it says it is."""
+
+    code = "malformed_hash"
+
+
+class UnknownHashTypeError(HashError):
+    code = "unsupported_type"
+
+
+class ImageError(DataError):
+    """Base of what can be wrong with a picture; `code` is the reason a caller sees."""
+
+    code = "undecodable_image"
+
+
+class ImageTooLargeError(ImageError):
+    code = "image_too_large"
+
+
+class ImageTooSmallError(ImageError):
+    code = "image_too_small"
+
+
+class FeedError(DataError):
+    """A feed that cannot be read as a whole; a bad row is not an error but a reject."""
+
+    code = "bad_feed"
+
+
+class SnapshotError(DataError):
+    """Base of what can be wrong with a snapshot. None of these is ever served."""
+
+    code = "bad_snapshot"
+
+
+class SnapshotFormatError(SnapshotError):
+    code = "bad_snapshot_format"
+
+
+class SnapshotSignatureError(SnapshotError):
+    code = "bad_snapshot_signature"
+
+
+class SnapshotDigestError(SnapshotError):
+    code = "bad_snapshot_digest"
+
+
+class SnapshotExpiredError(SnapshotError):
+    code = "snapshot_expired"
+
+
+class SnapshotRollbackError(SnapshotError):
+    code = "snapshot_rollback"
+
+
+class SnapshotCanaryError(SnapshotError):
+    code = "snapshot_canary_missed"

@@ -1,0 +1,134 @@
+"""A snapshot directory in, an open Snapshot out: the thin I/O around `verifier`.
+
+Each file is opened once, mapped read only, and it is that mapping which is hashed and then used, so that
+nothing can be put in its place between the check and the use. Writing into a file of a snapshot in place is
+the one thing this cannot see; snapshots are never written again once complete, and the service needs no
+right to write them.
+"""
+
+import mmap
+import os
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcheck_core.errors import SnapshotCanaryError, SnapshotDigestError, SnapshotFormatError
+from hashcheck_core.hash_types import Hash
+from hashcheck_core.search.registry import open_engine
+from hashcheck_core.snapshot.files import read_limited, transport_error
+from hashcheck_core.snapshot.manifest import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    SIGNATURE_NAME,
+    FileEntry,
+    HashSection,
+    Manifest,
+)
+from hashcheck_core.snapshot.signing import MAX_SIGNATURE_BYTES, TrustedKeys
+from hashcheck_core.snapshot.snapshot import Entries, HashTable, Snapshot
+from hashcheck_core.snapshot.verifier import (
+    as_array,
+    hash_type_of,
+    verify_entries,
+    verify_file,
+    verify_manifest,
+    verify_section,
+)
+
+
+def open_snapshot(
+    directory: Path, trusted: TrustedKeys, *, now: datetime, lowest_version: int = 1
+) -> Snapshot:
+    """Verify everything in `directory` and open it.
+
+    Raises TransportError where a file cannot be read, a SnapshotError where anything is not as signed. A
+    snapshot whose directory does not bear its own id is refused too: it was renamed or put together.
+    """
+    manifest_bytes = read_limited(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    signature_bytes = read_limited(directory / SIGNATURE_NAME, MAX_SIGNATURE_BYTES)
+    verified = verify_manifest(
+        manifest_bytes, signature_bytes, trusted, now=now, lowest_version=lowest_version
+    )
+    if directory.name != verified.snapshot_id:
+        raise SnapshotFormatError(
+            f"The directory {directory.name[:80]!r} holds snapshot {verified.snapshot_id}.",
+            next_step="Keep the name index-builder gave it.",
+        )
+    manifest = verified.manifest
+    maps: list[Any] = []
+
+    def load(files: dict[str, FileEntry]) -> dict[str, NDArray[Any]]:
+        arrays = {}
+        for role, entry in files.items():
+            data = _map(directory / entry.name, entry)
+            verify_file(entry, data)
+            maps.append(data)
+            arrays[role] = as_array(entry, data)
+        return arrays
+
+    entry_arrays = load(manifest.entries.files)
+    verify_entries(manifest, entry_arrays)
+    entries = Entries(
+        entry_arrays["ids"],
+        entry_arrays["categories"],
+        entry_arrays["source_sets"],
+        tuple(tuple(names) for names in manifest.source_sets),
+    )
+    tables = {
+        section.type: _open_table(section, manifest, load(section.files)) for section in manifest.hashes
+    }
+    snapshot = Snapshot(
+        verified.snapshot_id, manifest, verified.signed_by, MappingProxyType(tables), entries, tuple(maps)
+    )
+    check_canaries(snapshot)
+    return snapshot
+
+
+def check_canaries(snapshot: Snapshot) -> None:
+    """Raises SnapshotCanaryError unless every canary of the manifest is found with its entry at distance 0."""
+    for canary in snapshot.manifest.canaries:
+        table = snapshot.tables.get(canary.type)
+        found: list[str] = []
+        if table is not None:
+            value = Hash.from_hex(table.hash_type, canary.value).value
+            rows, distances = table.search(np.frombuffer(value, np.uint8)[None, :], 0).of(0)
+            found = [
+                snapshot.entries.entry(index).id
+                for row in rows[distances == 0]
+                for index in table.entries_of(int(row))
+            ]
+        if canary.entry not in found:
+            raise SnapshotCanaryError(
+                f"A {canary.type[:40]} hash that must match does not.",
+                next_step="Do not serve this snapshot; build again, and report it if that does not help.",
+            )
+
+
+def _open_table(section: HashSection, manifest: Manifest, arrays: dict[str, NDArray[Any]]) -> HashTable:
+    hash_type = hash_type_of(section)
+    verify_section(section, manifest.entries.count, arrays)
+    engine = open_engine(section.engine.name, arrays)
+    return HashTable(hash_type, engine, arrays["offsets"], arrays["links"], section.listed)
+
+
+def _map(path: Path, entry: FileEntry) -> "memoryview | bytes":
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size != entry.size:
+                raise SnapshotDigestError(
+                    f"{entry.name} has {size} bytes, and the manifest says {entry.size}.",
+                    next_step="Copy the snapshot again from where it was built.",
+                )
+            if size == 0:
+                return b""
+            return memoryview(mmap.mmap(descriptor, size, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise transport_error(path, error, "mapped") from None

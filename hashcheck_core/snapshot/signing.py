@@ -1,0 +1,136 @@
+"""Ed25519 signatures over a manifest's exact bytes, and the keys that are trusted to make them.
+
+A key id is the first 16 hex digits of the SHA-256 of the raw public key. It does not read or write files.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Self
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from hashcheck_core.errors import ConfigError, SnapshotSignatureError
+
+MAX_SIGNATURE_BYTES = 64 * 1024  # hundreds of signatures
+
+
+class Signature(msgspec.Struct, frozen=True):
+    key_id: str
+    signature: str  # 128 hex digits
+
+
+class SignatureFile(msgspec.Struct, frozen=True):
+    """manifest.sig"""
+
+    signatures: list[Signature]
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def generate_pair() -> tuple[bytes, bytes]:
+    """A new private and public key, both PEM."""
+    private = Ed25519PrivateKey.generate()
+    return (
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        ),
+    )
+
+
+def load_private(pem: bytes) -> Ed25519PrivateKey:
+    """Raises ConfigError unless `pem` is an unencrypted Ed25519 private key."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(
+            "The signing key is not an unencrypted Ed25519 private key in PEM.",
+            next_step="Make one with: index-builder keygen",
+        )
+    return key
+
+
+def load_public(pem: bytes) -> Ed25519PublicKey:
+    """Raises ConfigError unless `pem` is an Ed25519 public key."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigError(
+            "A trusted key is not an Ed25519 public key in PEM.",
+            next_step="Use the .pub file that index-builder keygen wrote beside the private key.",
+        )
+    return key
+
+
+def sign(manifest: bytes, keys: Iterable[Ed25519PrivateKey]) -> bytes:
+    """The bytes of manifest.sig: one signature a key, in order of key id."""
+    made = [Signature(key_id(key.public_key()), key.sign(manifest).hex()) for key in keys]
+    made.sort(key=lambda signature: signature.key_id)
+    return msgspec.json.format(msgspec.json.encode(SignatureFile(made)), indent=2) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedKeys:
+    """The public keys whose signatures count, and how many different ones must have signed."""
+
+    keys: Mapping[str, Ed25519PublicKey]
+    threshold: int = 1
+
+    @classmethod
+    def of(cls, keys: Iterable[Ed25519PublicKey], threshold: int = 1) -> Self:
+        """Raises ConfigError where the threshold cannot be met."""
+        by_id = {key_id(key): key for key in keys}
+        if not 1 <= threshold <= len(by_id):
+            raise ConfigError(
+                f"The signature threshold is {threshold} and {len(by_id)} different keys are trusted.",
+                next_step="Trust at least as many keys as must sign, and ask for at least one.",
+            )
+        return cls(MappingProxyType(by_id), threshold)
+
+    def verify(self, manifest: bytes, signature_file: bytes) -> tuple[str, ...]:
+        """The ids of the trusted keys that signed `manifest`; raises SnapshotSignatureError below threshold.
+
+        A signature by a key that is not trusted is passed over; one key counts once, however often it signs.
+        """
+        if len(signature_file) > MAX_SIGNATURE_BYTES:
+            raise _unsigned(f"manifest.sig has {len(signature_file)} bytes")
+        try:
+            signatures = msgspec.json.decode(signature_file, type=SignatureFile).signatures
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise _unsigned("manifest.sig cannot be read") from None
+        good = {s.key_id for s in signatures if self._holds(manifest, s)}
+        if len(good) < self.threshold:
+            raise _unsigned(f"{len(good)} of the {self.threshold} trusted signatures needed are there")
+        return tuple(sorted(good))
+
+    def _holds(self, manifest: bytes, signature: Signature) -> bool:
+        key = self.keys.get(signature.key_id)
+        if key is None:
+            return False
+        try:
+            key.verify(bytes.fromhex(signature.signature), manifest)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def _unsigned(detail: str) -> SnapshotSignatureError:
+    return SnapshotSignatureError(
+        f"The snapshot is not signed as it must be: {detail}.",
+        next_step="Copy it again from where it was built; if it still fails, do not use it, and find out who "
+        "made it.",
+    )

@@ -1,0 +1,90 @@
+"""An open snapshot: one immutable object that answers which entries a hash is within the radius of.
+
+It holds memory-mapped arrays, opens nothing and changes nothing. A request reads a reference to it once and
+uses that one to its end; a swap is the assignment of another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcheck_core.categories import CATEGORY_CODES, Category
+from hashcheck_core.hash_types import HashType
+from hashcheck_core.search.engine import Neighbours, SearchEngine
+from hashcheck_core.snapshot.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One listed thing, as an answer may show it."""
+
+    id: str
+    category: Category
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HashTable:
+    """The listed hashes of one type. `listed` counts the rows that come from feeds (not reserved ones)."""
+
+    hash_type: HashType
+    engine: SearchEngine
+    offsets: NDArray[np.uint32]
+    links: NDArray[np.uint32]
+    listed: int
+
+    def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours:
+        """All rows within `radius` bits of each query; see SearchEngine.search."""
+        return self.engine.search(queries, radius)
+
+    def entries_of(self, row: int) -> list[int]:
+        """The entries (indexes into Entries) that list the hash of `row`; at least one."""
+        return [int(i) for i in self.links[self.offsets[row] : self.offsets[row + 1]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """All listed things, by index."""
+
+    ids: NDArray[np.uint8]
+    categories: NDArray[np.uint8]
+    source_sets: NDArray[np.uint16]
+    source_names: tuple[tuple[str, ...], ...]
+
+    def category(self, index: int) -> Category:
+        return CATEGORY_CODES[self.categories[index]]
+
+    def entry(self, index: int) -> Entry:
+        return Entry(
+            self.ids[index].tobytes().hex(),
+            self.category(index),
+            self.source_names[self.source_sets[index]],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """A verified, opened snapshot. `tables` by name of hash type; `_maps` keeps the mappings alive."""
+
+    id: str
+    manifest: Manifest
+    signed_by: tuple[str, ...]
+    tables: Mapping[str, HashTable]
+    entries: Entries
+    _maps: tuple[Any, ...] = ()
+
+    @property
+    def version(self) -> int:
+        return self.manifest.version
+
+    @property
+    def built_at(self) -> datetime:
+        return self.manifest.created_at
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.manifest.expires_at

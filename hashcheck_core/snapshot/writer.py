@@ -1,0 +1,172 @@
+"""Arrays in, a signed snapshot directory out. Nothing is seen under its name before it is whole and on disk.
+
+It does not vet what it is given (index_builder does) and does not move the pointer (`pointer` does).
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from numpy.typing import NDArray
+
+from hashcheck_core.categories import CATEGORY_CODES
+from hashcheck_core.hash_types import HashType
+from hashcheck_core.snapshot import manifest as format_
+from hashcheck_core.snapshot.files import sync_directory, transport_error, write_durably
+from hashcheck_core.snapshot.manifest import (
+    Canary,
+    CategoryCount,
+    EngineSpec,
+    EntriesSection,
+    FeedSection,
+    FileEntry,
+    HashSection,
+    Manifest,
+)
+from hashcheck_core.snapshot.signing import sign
+from hashcheck_core.snapshot.verifier import snapshot_id
+
+
+@dataclass(frozen=True, slots=True)
+class HashColumns:
+    """The distinct hashes of one type and what lists them; see manifest.HashSection for the arrays.
+
+    `extra` holds the engine's own arrays by role.
+    """
+
+    hash_type: HashType
+    codes: NDArray[np.uint8]
+    offsets: NDArray[np.uint32]
+    links: NDArray[np.uint32]
+    listed: int
+    engine: EngineSpec
+    extra: Mapping[str, NDArray[Any]]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by role."""
+        return {"codes": self.codes, "offsets": self.offsets, "links": self.links, **self.extra}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryColumns:
+    """See manifest.EntriesSection for the arrays."""
+
+    ids: NDArray[np.uint8]
+    categories: NDArray[np.uint8]
+    source_sets: NDArray[np.uint16]
+    source_names: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotContent:
+    """All that goes into a snapshot. The same content gives the same bytes."""
+
+    version: int
+    created_at: datetime
+    expires_at: datetime
+    builder: str
+    feeds: Sequence[FeedSection]
+    entries: EntryColumns
+    hashes: Sequence[HashColumns]
+    canaries: Sequence[Canary]
+
+
+def write_snapshot(
+    root: Path,
+    content: SnapshotContent,
+    keys: Sequence[Ed25519PrivateKey],
+    *,
+    on_file: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write a snapshot below `root` and return its directory; `on_file` hears each file's name.
+
+    The same content built twice is the same directory: an existing one is left as it is. Raises TransportError;
+    what was begun is then removed.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o750)
+        work = Path(tempfile.mkdtemp(prefix=".building-", dir=root))
+    except OSError as error:
+        raise transport_error(root, error, "written") from None
+    try:
+        manifest = _write_arrays(work, content, on_file)
+        data = format_.encode(manifest)
+        write_durably(work / format_.MANIFEST_NAME, data)
+        write_durably(work / format_.SIGNATURE_NAME, sign(data, keys))
+        work.chmod(0o750)
+        sync_directory(work)
+        final = root / snapshot_id(content.version, data)
+        if not final.exists():
+            work.rename(final)
+            sync_directory(root)
+    except OSError as error:
+        raise transport_error(root, error, "written") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return final
+
+
+def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str], None]) -> Manifest:
+    def put(name: str, array: NDArray[Any]) -> FileEntry:
+        entry = _write_array(work / f"{name.replace('.', '-')}.bin", array)
+        on_file(entry.name)
+        return entry
+
+    entries = content.entries
+    counts = np.bincount(entries.categories, minlength=len(CATEGORY_CODES))
+    entries_section = EntriesSection(
+        count=len(entries.ids),
+        by_category=[
+            CategoryCount(category, int(n)) for category, n in zip(CATEGORY_CODES, counts, strict=True) if n
+        ],
+        files={
+            "ids": put("entries-ids", entries.ids),
+            "categories": put("entries-categories", entries.categories),
+            "source_sets": put("entries-source-sets", entries.source_sets),
+        },
+    )
+    sections = [
+        HashSection(
+            type=columns.hash_type.name,
+            bits=columns.hash_type.bits,
+            kind=columns.hash_type.kind,
+            radius=columns.hash_type.radius,
+            min_quality=columns.hash_type.min_quality,
+            rows=len(columns.codes),
+            listed=columns.listed,
+            engine=columns.engine,
+            files={
+                role: put(f"{columns.hash_type.name}-{role}", array)
+                for role, array in columns.arrays().items()
+            },
+        )
+        for columns in content.hashes
+    ]
+    return Manifest(
+        format=format_.FORMAT,
+        version=content.version,
+        created_at=content.created_at,
+        expires_at=content.expires_at,
+        builder=content.builder,
+        feeds=list(content.feeds),
+        source_sets=[list(names) for names in entries.source_names],
+        entries=entries_section,
+        hashes=sections,
+        canaries=list(content.canaries),
+    )
+
+
+def _write_array(path: Path, array: NDArray[Any]) -> FileEntry:
+    """Write plain little-endian values in C order."""
+    plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    data = plain.data.cast("B") if plain.size else b""
+    write_durably(path, data)
+    path.chmod(0o440)
+    return FileEntry(path.name, len(data), hashlib.sha256(data).hexdigest(), plain.dtype.str, plain.shape)
