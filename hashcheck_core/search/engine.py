@@ -38,6 +38,9 @@ class SearchEngine(Protocol):
     """
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def bits(self) -> int: ...
 
     @property

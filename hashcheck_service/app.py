@@ -1,0 +1,102 @@
+"""create_app(settings): the whole service as one ASGI application.
+
+FastAPI holds the routes that people and operators read; the checking routes are plain Starlette handlers
+over msgspec, which cost a third as much a request (docs/adr/0005-hot-path.md). All live under one envelope.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from hashcheck_core import __version__
+from hashcheck_core.errors import ConfigError
+from hashcheck_service.envelope import Envelope, context_of
+from hashcheck_service.logs import configure
+from hashcheck_service.problems import MEDIA_TYPE, from_status
+from hashcheck_service.routes.check import check_handler
+from hashcheck_service.routes.hashcheck import TYPES, hashcheck_handler
+from hashcheck_service.routes.media import media_handler
+from hashcheck_service.routes.status import status_router
+from hashcheck_service.service import Service, utc_now
+from hashcheck_service.settings import Settings, load_settings
+
+SETTINGS_VARIABLE = "HASHCHECK_SETTINGS_FILE"
+
+
+def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> FastAPI:
+    """The app; its lifespan loads the snapshot and starts the hit log.
+
+    Raises ConfigError or TransportError for keys that cannot be read; a missing or bad snapshot is no error
+    here: the app then answers 503 until there is a good one.
+    """
+    service = Service(settings, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title="hashcheck",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url=None,  # openapi.yaml is written by hand and served as it is
+        exception_handlers={HTTPException: _framework_error},
+        redirect_slashes=False,
+    )
+    app.include_router(status_router(service))
+    app.router.routes += [
+        Route("/openapi.yaml", _openapi, methods=["GET"]),
+        Route("/v1/check", check_handler(service), methods=["POST"]),
+        Route("/v1/check/media", media_handler(service), methods=["POST"]),
+        *(
+            Route(
+                f"/v1{prefix}/check/{name}",
+                hashcheck_handler(service, name, test=bool(prefix)),
+                methods=["POST"],
+            )
+            for prefix in ("", "/test")
+            for name in TYPES
+        ),
+    ]
+    app.add_middleware(Envelope, service=service)
+    return app
+
+
+def worker_app() -> FastAPI:
+    """The app of one worker process of `hashcheck-service serve`, told its settings file by the environment."""
+    configure()
+    path = os.environ.get(SETTINGS_VARIABLE)
+    if path is None:
+        raise ConfigError(f"{SETTINGS_VARIABLE} is not set.", next_step="Start with: hashcheck-service serve")
+    return create_app(load_settings(Path(path)))
+
+
+def openapi_yaml() -> bytes:
+    """openapi.yaml: beside the code in an installed package, at the root in a checkout."""
+    packaged = resources.files("hashcheck_service") / "openapi.yaml"
+    if packaged.is_file():
+        return packaged.read_bytes()
+    return (Path(__file__).parents[1] / "openapi.yaml").read_bytes()
+
+
+async def _openapi(request: Request) -> Response:
+    context_of(request.scope).route = "/openapi.yaml"
+    return Response(openapi_yaml(), media_type="application/yaml")
+
+
+async def _framework_error(request: Request, error: Exception) -> Response:
+    """An error the framework found, in our shape. Its own text is dropped: it may quote the request."""
+    assert isinstance(error, HTTPException)
+    problem = from_status(error.status_code)
+    body = problem.body(context_of(request.scope).request_id)
+    return Response(body, error.status_code, error.headers, MEDIA_TYPE)

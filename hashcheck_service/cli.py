@@ -1,0 +1,141 @@
+"""hashcheck-service: the command line."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+
+from hashcheck_core.command_line import clock, run
+from hashcheck_core.errors import ConfigError
+from hashcheck_core.snapshot.opener import open_snapshot
+from hashcheck_core.snapshot.pointer import read_pointer
+from hashcheck_service.app import SETTINGS_VARIABLE
+from hashcheck_service.auth import new_key, read_keys, write_keys
+from hashcheck_service.logs import configure
+from hashcheck_service.metrics import MULTIPROCESS_DIR
+from hashcheck_service.service import trusted_keys
+from hashcheck_service.settings import load_settings
+
+app = typer.Typer(
+    help="Answer upload-time checks from the snapshot in force.\n\n"
+    "Exit codes: 0 done; 1 the data are bad; 2 it could not be tried.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+keys_app = typer.Typer(help="The API keys of tenants.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+Config = Annotated[Path, typer.Option("--config", help="The settings file, TOML.")]
+KeyFileOption = Annotated[Path, typer.Option("--file", help="The key file the service reads.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
+
+@app.command()
+def serve(
+    config: Config,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8080,
+    workers: Annotated[int, typer.Option(help="Processes; one a core is a good number.", min=1, max=256)] = 1,
+    drain_seconds: Annotated[
+        int, typer.Option(help="How long a stop waits for requests in hand.", min=0)
+    ] = 30,
+) -> None:
+    """Serve until stopped. Follows the pointer: a newly published snapshot is in force within seconds.
+
+    Put it behind a proxy that speaks TLS, or keep it on a private network.
+    """
+    load_settings(config)  # a mistake shows here, once, and not in every worker
+    os.environ[SETTINGS_VARIABLE] = str(config.absolute())
+    configure()
+    with tempfile.TemporaryDirectory(prefix="hashcheck-metrics-") as metrics_dir:
+        if workers > 1:
+            os.environ[MULTIPROCESS_DIR] = metrics_dir
+        uvicorn.run(
+            "hashcheck_service.app:worker_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=drain_seconds,
+        )
+
+
+@app.command("check-config")
+def check_config(config: Config, json: Json = False) -> None:
+    """Read the settings, the keys and the snapshot in force, and say what would be served."""
+    settings = load_settings(config)
+    keys = read_keys(settings.api_keys)
+    snapshot = open_snapshot(read_pointer(settings.snapshots), trusted_keys(settings), now=clock())
+    categories = sorted(settings.policy.categories)
+    if json:
+        summary = {
+            "snapshot": snapshot.id,
+            "expires_at": snapshot.expires_at,
+            "tenants": sorted({key.name for key in keys}),
+            "categories": categories,
+            "types": {name: table.listed for name, table in snapshot.tables.items()},
+        }
+        sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
+        return
+    table = Table("hash type", "listed", "radius", title=f"Snapshot {snapshot.id}")
+    for name, entry in snapshot.tables.items():
+        table.add_row(name, f"{entry.listed:,}", str(settings.policy.radius_of(entry.hash_type)))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"Categories in force: {', '.join(categories)}. Tenants: {len({key.name for key in keys})}."
+    )
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="The tenant.")], file: KeyFileOption = Path("keys.json")
+) -> None:
+    """Make a key for a tenant and print it, this once. A running service takes it within seconds."""
+    if not name.isascii() or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise ConfigError(f"{name!r} is no tenant name.", next_step="Use letters, digits, '-', '_' and '.'.")
+    stored = read_keys(file) if file.exists() else []
+    key, kept = new_key(name, clock())
+    write_keys(file, [*stored, kept])
+    typer.echo(key)
+
+
+@keys_app.command("list")
+def keys_list(file: KeyFileOption = Path("keys.json")) -> None:
+    """Every key: its id, its tenant, when it was made."""
+    table = Table("id", "tenant", "made")
+    for key in read_keys(file):
+        table.add_row(key.id, key.name, f"{key.created_at:%Y-%m-%d %H:%M} UTC")
+    Console().print(table)
+
+
+@keys_app.command("remove")
+def keys_remove(
+    key_id: Annotated[str, typer.Argument(help="The id, as `keys list` shows it.")],
+    file: KeyFileOption = Path("keys.json"),
+) -> None:
+    """Take a key away. A running service refuses it within seconds."""
+    stored = read_keys(file)
+    kept = [key for key in stored if key.id != key_id]
+    if len(kept) == len(stored):
+        raise ConfigError(f"There is no key {key_id!r}.", next_step="See: hashcheck-service keys list")
+    write_keys(file, kept)
+
+
+def main() -> None:
+    run(app, "hashcheck-service")
+
+
+if __name__ == "__main__":
+    main()

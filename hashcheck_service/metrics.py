@@ -1,0 +1,85 @@
+"""Prometheus metrics, right with any number of workers.
+
+With several workers, prometheus-client keeps each one's values in a file below PROMETHEUS_MULTIPROC_DIR and
+adds them up when asked (`serve` sets and empties that directory before the workers start). Labels come from
+small fixed sets, never from a request.
+"""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from hashcheck_core.snapshot.snapshot import Snapshot
+
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+_LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class Metrics:
+    """docs/running.md lists them; a test holds the list."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.checks = Counter("hashcheck_checks", "Items checked.", ["verdict"], registry=registry)
+        self.hashes = Counter("hashcheck_hashes", "Hashes sent.", ["type", "verdict"], registry=registry)
+        self.matches = Counter("hashcheck_matches", "Matches answered.", ["category"], registry=registry)
+        self.requests = Histogram(
+            "hashcheck_request_seconds",
+            "Time from the first byte of a request in hand to its answer.",
+            ["route", "status"],
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self.crashes = Counter("hashcheck_crashes", "Unforeseen errors, answered 500.", registry=registry)
+        self.swaps = Counter("hashcheck_snapshot_swaps", "Snapshots put in force.", registry=registry)
+        self.refusals = Counter(
+            "hashcheck_snapshot_refusals", "Snapshots refused.", ["code"], registry=registry
+        )
+        # The worst of all workers: the lowest version, the nearest expiry, the greatest age.
+        self.version = Gauge(
+            "hashcheck_snapshot_version", "In force.", registry=registry, multiprocess_mode="livemin"
+        )
+        self.expires = Gauge(
+            "hashcheck_snapshot_expires_timestamp_seconds",
+            "When the snapshot in force expires.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.age = Gauge(
+            "hashcheck_snapshot_age_seconds",
+            "Since the snapshot in force was built.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+
+    def serves(self, snapshot: Snapshot) -> None:
+        self.swaps.inc()
+        self.version.set(snapshot.version)
+        self.expires.set(snapshot.expires_at.timestamp())
+
+    def refused(self, code: str) -> None:
+        self.refusals.labels(code).inc()
+
+    def tick(self, snapshot: Snapshot | None, now: datetime) -> None:
+        """Keep the age current; called at each poll."""
+        if snapshot is not None:
+            self.age.set((now - snapshot.built_at).total_seconds())
+
+    def render(self) -> bytes:
+        """The text exposition, of all workers where there are several."""
+        if MULTIPROCESS_DIR not in os.environ:
+            return generate_latest(self.registry)
+        _forget_dead_workers(Path(os.environ[MULTIPROCESS_DIR]))
+        merged = CollectorRegistry()
+        MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
+        return generate_latest(merged)
+
+
+def _forget_dead_workers(directory: Path) -> None:
+    """Drop what dead workers last said of the present; their counts stay."""
+    for pid in {path.stem.rpartition("_")[2] for path in directory.glob("gauge_live*.db")}:
+        if not Path("/proc", pid).exists():
+            mark_process_dead(int(pid), str(directory))  # type: ignore[no-untyped-call]

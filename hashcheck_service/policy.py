@@ -1,0 +1,59 @@
+"""What a match means here: radius for each hash type, categories in force, action for each verdict. Pure."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hashcheck_core.categories import Category
+from hashcheck_core.hash_types import HashType
+
+
+class Verdict(StrEnum):
+    MATCH = "match"
+    NO_MATCH = "no_match"
+    UNKNOWN = "unknown"
+
+
+class Action(StrEnum):
+    """Advice to the caller, mildest first."""
+
+    ALLOW = "allow"
+    REVIEW = "review"
+    BLOCK = "block"
+
+
+_SEVERITY = list(Action)
+
+
+class Policy(BaseModel):
+    """The one policy of this service. `[policy]` in the settings file; docs/running.md explains each key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # Only what every source and every law agrees on, unless the operator asks for more.
+    categories: frozenset[Category] = frozenset({Category.BASELINE})
+    radius: Mapping[str, Annotated[int, Field(ge=0, le=128)]] = Field(default_factory=dict)
+    match_actions: Mapping[Category, Action] = Field(default_factory=dict)
+    unknown_action: Action = Action.REVIEW
+    show_distance: bool = False
+    # A dense family can hold thousands of entries; a caller acts on the first.
+    max_matches: Annotated[int, Field(ge=1, le=1000)] = 20
+
+    def in_force(self, category: str) -> bool:
+        """Reserved test hashes match for everyone; the rest as configured."""
+        return category in self.categories or category == Category.TEST
+
+    def radius_of(self, hash_type: HashType) -> int:
+        """The radius for a type, in bits; a configured one never exceeds a quarter of the type's bits."""
+        return min(self.radius.get(hash_type.name, hash_type.radius), hash_type.bits // 4)
+
+    def action(self, verdict: Verdict, categories: Iterable[Category]) -> Action:
+        """The action for a verdict; for a match the severest of its categories' actions."""
+        if verdict is Verdict.NO_MATCH:
+            return Action.ALLOW
+        if verdict is Verdict.UNKNOWN:
+            return self.unknown_action
+        actions = [self.match_actions.get(category, Action.BLOCK) for category in categories]
+        return max(actions, key=_SEVERITY.index, default=Action.BLOCK)

@@ -1,0 +1,78 @@
+"""What is being served, whether it may be, and how it goes: /v1/snapshot, /livez, /readyz, /metrics."""
+
+from fastapi import APIRouter, Request, Response
+
+from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_service.envelope import context_of
+from hashcheck_service.problems import unavailable
+from hashcheck_service.routes.common import json_response, snapshot_ref, tenant
+from hashcheck_service.service import Service
+from hashcheck_service.wire import (
+    CategoryOut,
+    FeedOut,
+    LiveResponse,
+    ReadyResponse,
+    SnapshotResponse,
+    TypeOut,
+)
+
+
+def status_router(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/v1/snapshot")
+    async def snapshot(request: Request) -> Response:
+        context = context_of(request.scope)
+        context.route = "/v1/snapshot"
+        context.tenant = tenant(service, request)
+        return json_response(_describe(service, service.usable(context.snapshot), context.request_id))
+
+    @router.get("/livez")
+    async def livez(request: Request) -> Response:
+        context_of(request.scope).route = "/livez"
+        return json_response(LiveResponse("ok"))
+
+    @router.get("/readyz")
+    async def readyz(request: Request) -> Response:
+        context = context_of(request.scope)
+        context.route = "/readyz"
+        snapshot = service.usable(context.snapshot)
+        if service.hit_log.failed is not None:
+            raise unavailable(
+                "hit_log_unavailable", "Hits cannot be recorded, so matches cannot be answered."
+            )
+        refusal = service.follower.refusal
+        return json_response(
+            ReadyResponse("ready", snapshot_ref(snapshot), refusal.code if refusal else None)
+        )
+
+    @router.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        context_of(request.scope).route = "/metrics"
+        if not service.settings.metrics_without_key:
+            tenant(service, request)
+        return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+def _describe(service: Service, snapshot: Snapshot, request_id: str) -> SnapshotResponse:
+    now = service.clock()
+    manifest = snapshot.manifest
+    return SnapshotResponse(
+        request_id=request_id,
+        snapshot=snapshot_ref(snapshot),
+        age_seconds=int((now - snapshot.built_at).total_seconds()),
+        types=[
+            TypeOut(name, t.hash_type.bits, t.listed, service.policy.radius_of(t.hash_type), t.engine.name)
+            for name, t in snapshot.tables.items()
+        ],
+        categories=[
+            CategoryOut(count.category, count.entries, service.policy.in_force(count.category))
+            for count in manifest.entries.by_category
+        ],
+        feeds=[
+            FeedOut(f.name, f.source, f.delivered_at, int((now - f.delivered_at).total_seconds()))
+            for f in manifest.feeds
+        ],
+    )

@@ -1,0 +1,117 @@
+"""What the routes share: one object for a worker, and its background work.
+
+It starts without a snapshot if need be: the process lives, answers 503, and becomes ready when one arrives.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from hashcheck_core.errors import HashcheckError
+from hashcheck_core.snapshot.files import read_limited
+from hashcheck_core.snapshot.signing import TrustedKeys, load_public
+from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_core.snapshot.verifier import check_expiry
+from hashcheck_service.auth import ApiKeys, read_keys
+from hashcheck_service.follower import SnapshotFollower
+from hashcheck_service.hit_log import HitLog
+from hashcheck_service.logs import log, log_crash
+from hashcheck_service.metrics import Metrics
+from hashcheck_service.problems import from_error, no_snapshot
+from hashcheck_service.quota import Quota
+from hashcheck_service.settings import Settings
+
+_MAX_KEY_BYTES = 64 * 1024
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def trusted_keys(settings: Settings) -> TrustedKeys:
+    """The pinned keys; raises ConfigError or TransportError."""
+    pems = (read_limited(path, _MAX_KEY_BYTES) for path in settings.trusted_keys)
+    return TrustedKeys.of((load_public(pem) for pem in pems), settings.threshold)
+
+
+class Service:
+    """Everything one worker holds. Raises ConfigError or TransportError for keys that cannot be used."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+        self.settings = settings
+        self.policy = settings.policy
+        self.test_policy = settings.policy.model_copy(update={"categories": frozenset()})
+        self.limits = settings.limits
+        self.clock = clock
+        self.metrics = Metrics()
+        self.quota = Quota(settings.limits.hashes_per_minute)
+        self.keys = ApiKeys.of(read_keys(settings.api_keys))
+        self.follower = SnapshotFollower(settings.snapshots, trusted_keys(settings), self.metrics, clock)
+        self.hit_log = HitLog(
+            settings.hit_log, file_bytes=settings.hit_log_file_bytes, keep_files=settings.hit_log_files
+        )
+        self.checks_in_hand = 0
+        self.pictures = asyncio.Semaphore(settings.limits.max_pictures_in_hand)
+        # Searches that would hold up the event loop, and pictures. Both release the GIL for the most part.
+        self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="work")
+        self._keys_changed = self._keys_stamp()
+
+    def usable(self, snapshot: Snapshot | None) -> Snapshot:
+        """`snapshot`, if it may be checked against now; raises Problem 503 for none or an expired one."""
+        if snapshot is None:
+            raise no_snapshot()
+        try:
+            check_expiry(snapshot.manifest, self.clock())
+        except HashcheckError as error:
+            raise from_error(error) from None
+        return snapshot
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the first snapshot, then follow the pointer and the key file until the end."""
+        self.hit_log.start()
+        await asyncio.to_thread(self._poll)
+        follower = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await follower
+            await asyncio.to_thread(self.hit_log.close)
+            self.threads.shutdown()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.poll_seconds)
+            try:
+                await asyncio.to_thread(self._poll)
+            except Exception as error:
+                # Whatever it is, what is being served goes on being served, and the next poll tries again.
+                log_crash("poll_failed", error)
+
+    def _poll(self) -> None:
+        self.follower.poll()
+        self.metrics.tick(self.follower.current, self.clock())
+        self._reload_keys()
+
+    def _reload_keys(self) -> None:
+        stamp = self._keys_stamp()
+        if stamp == self._keys_changed:
+            return
+        self._keys_changed = stamp
+        try:
+            self.keys = ApiKeys.of(read_keys(self.settings.api_keys))
+            log.info("keys_reloaded")
+        except HashcheckError as error:
+            log.error("keys_refused", code=error.code, message=str(error))
+
+    def _keys_stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self.settings.api_keys.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,98 @@
+"""Settings of the service: a TOML file, with HASHCHECK_* variables above it.
+
+A nested key is written with two underscores in a variable: HASHCHECK_LIMITS__MAX_ITEMS=500.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from hashcheck_core.errors import ConfigError
+from hashcheck_core.images.decoder import ImageLimits
+from hashcheck_core.snapshot.files import read_limited
+from hashcheck_service.policy import Policy
+
+_MAX_CONFIG_BYTES = 1024 * 1024
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Limits(BaseModel):
+    """What one request, and all of them together, may cost this worker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # 1,000 items of four hashes and a ref fit in a third of this.
+    max_body_bytes: Positive = 1024 * 1024
+    max_media_bytes: Positive = ImageLimits().max_bytes
+    max_pixels: Positive = ImageLimits().max_pixels
+    # The contract's largest batch: what a file listing gives at once; more only delays the first answer.
+    max_items: Positive = 1000
+    # All types there are, some of them for the eight dihedral variants.
+    max_hashes_per_item: Positive = 16
+    max_ref_chars: Positive = 256
+    # One byte a second must not hold a connection for ever.
+    body_seconds: Annotated[float, Field(gt=0)] = 10.0
+    # Beyond this many checks in hand a new one would only wait; it is refused at once.
+    max_checks_in_hand: Positive = 256
+    # A decoded picture may take 300 MB: so many at a time.
+    max_pictures_in_hand: Positive = 2
+    # None: no quota. Counted for each tenant in each worker.
+    hashes_per_minute: Positive | None = None
+
+
+class Settings(BaseSettings):
+    """Everything the service is told. docs/running.md explains each key."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HASHCHECK_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    snapshots: Path
+    trusted_keys: Annotated[tuple[Path, ...], Field(min_length=1)]
+    threshold: Positive = 1
+    api_keys: Path
+    hit_log: Path
+    hit_log_file_bytes: Positive = 64 * 1024 * 1024
+    hit_log_files: Positive = 64
+    poll_seconds: Annotated[float, Field(gt=0)] = 1.0
+    metrics_without_key: bool = False
+    policy: Policy = Policy()
+    limits: Limits = Limits()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands above what the file (given at construction) says; nothing else is read."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a settings file; relative paths in it are relative to it. Raises ConfigError or TransportError."""
+    text = read_limited(path, _MAX_CONFIG_BYTES)
+    try:
+        settings = Settings(**tomllib.loads(text.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.", next_step="Mend that line.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "settings"
+        raise ConfigError(
+            f"{path}: {where}: {first['msg']}.", next_step="See docs/running.md for every key."
+        ) from None
+    base = path.absolute().parent
+    resolved: dict[str, Any] = {
+        "snapshots": base / settings.snapshots,
+        "trusted_keys": tuple(base / key for key in settings.trusted_keys),
+        "api_keys": base / settings.api_keys,
+        "hit_log": base / settings.hit_log,
+    }
+    return settings.model_copy(update=resolved)

@@ -1,0 +1,124 @@
+"""Vetted rows in, the sorted columns of a snapshot out. Pure; the same rows give the same columns.
+
+Equal hashes become one row that keeps every entry that lists them.
+"""
+
+import hmac
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcheck_core.categories import CATEGORY_CODES, Category
+from hashcheck_core.hash_types import HashKind, HashType
+from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES, TEST_SOURCE
+from hashcheck_core.search.exact import SortedEngine, as_keys
+from hashcheck_core.search.flat import FlatEngine
+from hashcheck_core.snapshot.manifest import EngineSpec
+from hashcheck_core.snapshot.verifier import ENTRY_ID_BYTES
+from hashcheck_core.snapshot.writer import EntryColumns, HashColumns
+from index_builder.formats.row import BadRow, Reason
+from index_builder.vetting import VettedRow
+
+_CATEGORY_CODE = {category: code for code, category in enumerate(CATEGORY_CODES)}
+
+
+@dataclass(slots=True)
+class _TypeRows:
+    codes: bytearray = field(default_factory=bytearray)
+    entries: "array[int]" = field(default_factory=lambda: array("I"))
+
+
+class ColumnCollector:
+    """Takes rows as they come, in any order of feeds.
+
+    `id_key` keys the entry ids: HMAC-SHA256 over feed name and the feed's own id, cut to 16 bytes. An id then
+    stays the same from build to build, and tells an outsider neither the source's id nor, where a feed has no
+    ids but its hashes, the hash.
+    """
+
+    def __init__(self, id_key: bytes, types: Mapping[str, HashType]) -> None:
+        self._id_key = id_key
+        self._types = types
+        self._index: dict[tuple[str, str], int] = {}
+        self._ids = bytearray(TEST_ENTRY_ID)
+        self._categories = bytearray((_CATEGORY_CODE[Category.TEST],))
+        self._sources = array("I", (0,))
+        self._source_names = [TEST_SOURCE]
+        self._rows = {name: _TypeRows() for name in sorted(types)}
+        for reserved in TEST_HASHES:
+            self._append(reserved.type, reserved.value, 0)
+
+    def add(self, feed: str, source: str, row: VettedRow) -> BadRow | None:
+        """Take one row; answers why not where an earlier row gave the same entry another category."""
+        code = _CATEGORY_CODE[row.category]
+        entry = self._index.get((feed, row.id))
+        if entry is None:
+            entry = self._new_entry(feed, source, row.id, code)
+        elif self._categories[entry] != code:
+            earlier = CATEGORY_CODES[self._categories[entry]]
+            return BadRow(row.line, Reason.CATEGORY_CONFLICT, f"an earlier row has this entry as {earlier}")
+        self._append(row.hash_type, row.value, entry)
+        return None
+
+    def _new_entry(self, feed: str, source: str, entry_id: str, code: int) -> int:
+        entry = len(self._categories)
+        self._index[feed, entry_id] = entry
+        message = f"{feed}\0{entry_id}".encode(errors="surrogatepass")
+        self._ids += hmac.digest(self._id_key, message, "sha256")[:ENTRY_ID_BYTES]
+        self._categories.append(code)
+        if source not in self._source_names:
+            self._source_names.append(source)
+        self._sources.append(self._source_names.index(source))
+        return entry
+
+    def _append(self, hash_type: HashType, value: bytes, entry: int) -> None:
+        rows = self._rows[hash_type.name]
+        rows.codes += value
+        rows.entries.append(entry)
+
+    def finish(self) -> tuple[EntryColumns, list[HashColumns]]:
+        """The columns, sorted: entries by id, hashes by their bytes, the entries of a hash by number."""
+        ids = np.frombuffer(bytes(self._ids), np.uint8).reshape(-1, ENTRY_ID_BYTES)
+        order = np.argsort(as_keys(ids), kind="stable")
+        number = np.empty(len(order), np.uint32)
+        number[order] = np.arange(len(order), dtype=np.uint32)
+        entries = EntryColumns(
+            ids=ids[order],
+            categories=np.frombuffer(bytes(self._categories), np.uint8)[order],
+            source_sets=np.asarray(self._sources, np.uint16)[order],
+            source_names=[[name] for name in self._source_names],
+        )
+        tables = [
+            _hash_columns(self._types[name], rows, number)
+            for name, rows in self._rows.items()
+            if rows.entries
+        ]
+        return entries, tables
+
+
+def _hash_columns(hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint32]) -> HashColumns:
+    codes = np.frombuffer(bytes(rows.codes), np.uint8).reshape(-1, hash_type.bytes)
+    links = number[np.asarray(rows.entries, np.uint32)]
+    by_link = np.argsort(links, kind="stable")
+    order = by_link[np.argsort(as_keys(codes)[by_link], kind="stable")]
+    codes, links = codes[order], links[order]
+    new_code = np.ones(len(codes), bool)
+    new_code[1:] = (codes[1:] != codes[:-1]).any(axis=1)
+    new_link = new_code.copy()
+    new_link[1:] |= links[1:] != links[:-1]
+    codes, links, new_code = codes[new_link], links[new_link], new_code[new_link]
+    starts = np.flatnonzero(new_code)
+    reserved = {bytes(item.value) for item in TEST_HASHES if item.type.name == hash_type.name}
+    engine = SortedEngine.name if hash_type.kind is HashKind.EXACT else FlatEngine.name
+    return HashColumns(
+        hash_type=hash_type,
+        codes=np.ascontiguousarray(codes[starts]),
+        offsets=np.append(starts, len(links)).astype(np.uint32),
+        links=links,
+        listed=len(starts) - len(reserved),
+        engine=EngineSpec(engine),
+        extra={},
+    )

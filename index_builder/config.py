@@ -1,0 +1,156 @@
+"""feeds.toml: which feeds go into a snapshot, and what their codes mean.
+
+Paths are relative to the config file. Unknown keys are refused: a misspelt limit must not be a missing one.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from hashcheck_core.categories import Category
+from hashcheck_core.errors import ConfigError, HashcheckError
+from hashcheck_core.hash_types import BUILT_IN_TYPES, HashKind, HashType
+from hashcheck_core.snapshot.files import read_limited
+
+_MAX_CONFIG_BYTES = 4 * 1024 * 1024
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_duration(text: object) -> object:
+    """`30m`, `12h`, `7d` or `2w` as a timedelta; anything else is handed on for pydantic to refuse."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError("give a number and a unit, such as 30m, 12h, 7d or 2w")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SnapshotSection(_Section):
+    expires_after: Duration
+    signing_key: Path
+    entry_id_key: Path | None = None
+
+    @property
+    def entry_id_key_path(self) -> Path:
+        return self.entry_id_key or self.signing_key.with_suffix(".ids")
+
+
+class FeedConfig(_Section):
+    """One feed. `source` is the organisation that vouches for it; without it, the feed's own name."""
+
+    name: Name
+    format: Literal["csv", "jsonl", "lines"]
+    path: Path
+    source: Name | None = None
+    categories: Mapping[str, Category] = Field(default_factory=dict)
+    category: Category | None = None
+    type: str | None = None
+    delivered_at: datetime | None = None
+    allow_empty: bool = False
+
+    @property
+    def source_name(self) -> str:
+        return self.source or self.name
+
+    @model_validator(mode="after")
+    def _fits_its_format(self) -> Self:
+        if self.format == "lines":
+            if self.category is None or self.categories:
+                raise ValueError("a `lines` feed has no category column: give one `category` for all of it")
+        elif not self.categories or self.category is not None or self.type is not None:
+            raise ValueError(
+                f"a `{self.format}` feed needs `categories` (its codes and what they mean), "
+                "and takes no `category` or `type`"
+            )
+        if Category.TEST in (self.category, *self.categories.values()):
+            raise ValueError("category `test` is reserved for the built-in test hashes")
+        if self.delivered_at is not None and self.delivered_at.tzinfo is None:
+            raise ValueError("`delivered_at` needs a time zone, such as 2026-11-23T12:00:00Z")
+        return self
+
+
+class HashTypeConfig(_Section):
+    """A perceptual hash type beyond the built-in ones."""
+
+    name: Name
+    bits: int
+    radius: int
+    min_quality: int | None = Field(default=None, ge=0, le=100)
+
+
+class BuildConfig(_Section):
+    snapshot: SnapshotSection
+    feed: tuple[FeedConfig, ...] = Field(min_length=1)
+    hash_type: tuple[HashTypeConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        names = [feed.name for feed in self.feed]
+        if len(set(names)) != len(names):
+            raise ValueError("two feeds have the same name")
+        types = [*BUILT_IN_TYPES, *(custom.name for custom in self.hash_type)]
+        if len(set(types)) != len(types):
+            raise ValueError("a hash type is defined twice")
+        return self
+
+    def hash_types(self) -> Mapping[str, HashType]:
+        """Built-in and configured types by name; raises ConfigError for an impossible one."""
+        custom = {
+            t.name: HashType(t.name, t.bits, HashKind.PERCEPTUAL, t.radius, t.min_quality)
+            for t in self.hash_type
+        }
+        return MappingProxyType({**BUILT_IN_TYPES, **custom})
+
+
+def load_config(path: Path) -> BuildConfig:
+    """Read feeds.toml; raises ConfigError, or TransportError where it cannot be read."""
+    text = read_limited(path, _MAX_CONFIG_BYTES)
+    try:
+        config = BuildConfig.model_validate(tomllib.loads(text.decode()))
+        config.hash_types()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.", next_step="Mend that line.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "config"
+        raise ConfigError(
+            f"{path}: {where}: {first['msg']}.", next_step="See docs/building.md for every key."
+        ) from None
+    except HashcheckError:
+        raise
+    return _resolve(config, path.parent)
+
+
+def _resolve(config: BuildConfig, base: Path) -> BuildConfig:
+    section = config.snapshot
+    return config.model_copy(
+        update={
+            "snapshot": section.model_copy(
+                update={
+                    "signing_key": base / section.signing_key,
+                    "entry_id_key": base / section.entry_id_key_path,
+                }
+            ),
+            "feed": tuple(feed.model_copy(update={"path": base / feed.path}) for feed in config.feed),
+        }
+    )
+
+
+def delivered_at(feed: FeedConfig, modified: float, now: datetime) -> datetime:
+    """When the feed was delivered: as configured, else its file's time of change; never after `now`."""
+    moment = feed.delivered_at or datetime.fromtimestamp(int(modified), UTC)
+    return min(moment.astimezone(UTC), now)

@@ -1,0 +1,38 @@
+"""`jsonl`: one JSON object a line with id, type, value, category and, where the type has one, quality."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from index_builder.config import FeedConfig
+from index_builder.formats.lines import Line
+from index_builder.formats.row import BadRow, Reason, Row
+
+
+class _Object(msgspec.Struct):
+    id: str
+    type: str
+    value: str
+    category: str
+    quality: int | None = None
+
+
+_decoder = msgspec.json.Decoder(_Object)
+
+
+def read_jsonl(lines: Iterable[Line], feed: FeedConfig) -> Iterator[Row | BadRow]:
+    """Rows of a jsonl feed. Blank lines and further fields are passed over."""
+    for line in lines:
+        if line.bad is not None:
+            yield line.bad
+            continue
+        if not line.text.strip():
+            continue
+        try:
+            row = _decoder.decode(line.text)
+        except msgspec.ValidationError as error:  # names fields and types, never values
+            yield BadRow(line.number, Reason.MALFORMED_ROW, str(error))
+        except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+            yield BadRow(line.number, Reason.MALFORMED_ROW, "the line is not one JSON object")
+        else:
+            yield Row(line.number, row.id, row.type, row.value, row.quality, row.category)
