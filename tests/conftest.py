@@ -1,0 +1,49 @@
+"""Fixtures that several rooms share: one built site, one running service, the photographs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.feed import feed_rows
+from examples.photographs import LISTED, LISTED_NATIONAL
+from tests.support import Server, Site, hashes_of, make_site, serving
+
+SHARED = Path(__file__).parents[2] / "shared" / "data" / "pdq"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A site whose first snapshot is built and published. Do not change it: others use it too."""
+    site = make_site(tmp_path_factory.mktemp("site"))
+    site.publish(site.build())
+    return site
+
+
+@pytest.fixture(scope="session")
+def server(site: Site) -> Iterator[Server]:
+    """The service of `site`."""
+    with serving(site) as server:
+        yield server
+
+
+@pytest.fixture
+def new_site(tmp_path: Path) -> Site:
+    """A site of the test's own, with nothing built yet."""
+    return make_site(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def listed() -> dict[str, dict[str, str]]:
+    """Hashes by type of every listed photograph, by its name."""
+    names = (*LISTED, *LISTED_NATIONAL)
+    rows = list(feed_rows(names, ""))
+    return {name: hashes_of(rows, name) for name in names}
+
+
+@pytest.fixture(scope="session")
+def pdq_reference() -> Path:
+    """The folder of reference images and hashes, where it is there."""
+    if not SHARED.is_dir():
+        pytest.skip("the PDQ reference folder is not beside this checkout")
+    return SHARED

@@ -1,0 +1,204 @@
+"""The system under test as its users meet it: the programs as processes, the service over a socket."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from examples.feed import write_feed
+
+START_SECONDS = 60.0
+
+
+def run(program: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `index_builder` or `hashcheck_service` as a process."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", f"{program}.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "COLUMNS": "200", **environment},
+        check=False,
+    )
+
+
+def done(program: str, *arguments: str | Path, **environment: str) -> str:
+    """Run a program that must succeed; its standard output."""
+    result = run(program, *arguments, **environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@dataclass
+class Site:
+    """A folder with keys, a feed, a config and snapshots, and the settings of a service that serves them."""
+
+    root: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    @property
+    def public_key(self) -> Path:
+        return self.root / "keys" / "builder.pub"
+
+    @property
+    def feed(self) -> Path:
+        return self.root / "hotline.csv"
+
+    def write_config(self, *, expires_after: str = "7d", more: str = "") -> Path:
+        path = self.root / "feeds.toml"
+        path.write_text(
+            f'[snapshot]\nexpires_after = "{expires_after}"\nsigning_key = "keys/builder.pem"\n'
+            '[[feed]]\nname = "example-hotline"\nformat = "csv"\npath = "hotline.csv"\n'
+            f'categories = {{A = "baseline", B = "national"}}\n{more}'
+        )
+        return path
+
+    def build(self, **environment: str) -> Path:
+        """Build the next snapshot; its directory."""
+        out = done(
+            "index_builder", "build", "--config", self.root / "feeds.toml", "--out", self.snapshots, "--json",
+            **environment,
+        )  # fmt: skip
+        return Path(json.loads(out)["directory"])
+
+    def publish(self, snapshot: Path, **environment: str) -> None:
+        done("index_builder", "publish", snapshot, "--trusted-key", self.public_key, **environment)
+
+    def write_settings(self, more: str = "") -> Path:
+        path = self.root / "service.toml"
+        path.write_text(
+            'snapshots = "snapshots"\ntrusted_keys = ["keys/builder.pub"]\napi_keys = "keys.json"\n'
+            f'hit_log = "hits"\npoll_seconds = 0.1\n{more}'
+        )
+        return path
+
+    def add_key(self, name: str = "acme") -> str:
+        return done("hashcheck_service", "keys", "add", name, "--file", self.root / "keys.json").strip()
+
+    def hits(self) -> list[dict[str, Any]]:
+        """Every line of the hit log."""
+        files = sorted((self.root / "hits").glob("*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def make_site(root: Path) -> Site:
+    """A site with keys and the example feed; nothing is built yet."""
+    site = Site(root)
+    done("index_builder", "keygen", root / "keys" / "builder")
+    write_feed(site.feed)
+    site.write_config()
+    site.write_settings()
+    return site
+
+
+class Server:
+    """A running `hashcheck-service serve` and a client for it. `log` is what it wrote to standard error."""
+
+    def __init__(self, process: "subprocess.Popen[str]", key: str) -> None:
+        self.process = process
+        self.key = key
+        self.log: list[str] = []
+        self._new_line = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        line = self.wait_for_log(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
+        self.url = f"http://127.0.0.1:{line[1]}"
+        self.client = self.new_client()
+
+    def new_client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30, trust_env=False
+        )
+
+    def wait_for_log(self, pattern: str, count: int = 1) -> "re.Match[str]":
+        """Wait until `count` lines match; the last of them."""
+        deadline = time.monotonic() + START_SECONDS
+        with self._new_line:
+            while True:
+                found = [m for line in self.log if (m := re.search(pattern, line))]
+                if len(found) >= count:
+                    return found[-1]
+                alive = self.process.poll() is None or self._reader.is_alive()
+                assert alive and time.monotonic() < deadline, "\n".join(["no such line:", pattern, *self.log])
+                self._new_line.wait(0.2)
+
+    def check(self, *hashes: Mapping[str, Any], ref: str = "r") -> dict[str, Any]:
+        """Check one item; its result."""
+        answer = self.client.post("/v1/check", json={"items": [{"ref": ref, "hashes": list(hashes)}]})
+        assert answer.status_code == 200, answer.text
+        [result] = answer.json()["results"]
+        assert isinstance(result, dict)
+        return result
+
+    def media(self, data: bytes, kind: str = "image/png", **query: str) -> dict[str, Any]:
+        answer = self.client.post("/v1/check/media", content=data, headers={"Content-Type": kind}, params=query)
+        assert answer.status_code == 200, answer.text
+        [result] = answer.json()["results"]
+        assert isinstance(result, dict)
+        return result
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._new_line:
+                self.log.append(line.rstrip("\n"))
+                self._new_line.notify_all()
+
+
+@contextmanager
+def serving(site: Site, *arguments: str, key: str = "", **environment: str) -> Iterator[Server]:
+    """The service of a site, stopped at the end."""
+    key = key or site.add_key()
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "hashcheck_service.cli", "serve"]
+        + ["--config", str(site.root / "service.toml"), "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        server = Server(process, key)
+        workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
+        server.wait_for_log("Application startup complete", workers)
+        yield server
+        server.client.close()
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def eventually(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen: {what}"
+        time.sleep(0.02)
+
+
+def pdq(value: str, quality: int = 100) -> dict[str, Any]:
+    return {"type": "pdq", "value": value, "quality": quality}
+
+
+def hashes_of(rows: Iterable[tuple[str, ...]], name: str) -> dict[str, str]:
+    """The hashes of one photograph of a feed, by type."""
+    return {row[1]: row[2] for row in rows if row[0] == name}
