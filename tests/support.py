@@ -132,8 +132,8 @@ class Server:
                 found = [m for line in self.log if (m := re.search(pattern, line))]
                 if len(found) >= count:
                     return found[-1]
-                alive = self.process.poll() is None or self._reader.is_alive()
-                assert alive and time.monotonic() < deadline, "\n".join(["no such line:", pattern, *self.log])
+                going_on = self._reader.is_alive() and time.monotonic() < deadline
+                assert going_on, "\n".join(["no such line:", pattern, *self.log])
                 self._new_line.wait(0.2)
 
     def check(self, *hashes: Mapping[str, Any], ref: str = "r") -> dict[str, Any]:
@@ -145,7 +145,9 @@ class Server:
         return result
 
     def media(self, data: bytes, kind: str = "image/png", **query: str) -> dict[str, Any]:
-        answer = self.client.post("/v1/check/media", content=data, headers={"Content-Type": kind}, params=query)
+        answer = self.client.post(
+            "/v1/check/media", content=data, headers={"Content-Type": kind}, params=query
+        )
         assert answer.status_code == 200, answer.text
         [result] = answer.json()["results"]
         assert isinstance(result, dict)
@@ -164,8 +166,10 @@ def serving(site: Site, *arguments: str, key: str = "", **environment: str) -> I
     """The service of a site, stopped at the end."""
     key = key or site.add_key()
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "hashcheck_service.cli", "serve"]
-        + ["--config", str(site.root / "service.toml"), "--port", "0", *arguments],
+        [
+            *(sys.executable, "-W", "error", "-m", "hashcheck_service.cli", "serve"),
+            *("--config", str(site.root / "service.toml"), "--port", "0", *arguments),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},

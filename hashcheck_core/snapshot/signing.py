@@ -80,7 +80,11 @@ def sign(manifest: bytes, keys: Iterable[Ed25519PrivateKey]) -> bytes:
     """The bytes of manifest.sig: one signature a key, in order of key id."""
     made = [Signature(key_id(key.public_key()), key.sign(manifest).hex()) for key in keys]
     made.sort(key=lambda signature: signature.key_id)
-    return msgspec.json.format(msgspec.json.encode(SignatureFile(made)), indent=2) + b"\n"
+    return _encode(SignatureFile(made))
+
+
+def _encode(file: SignatureFile) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,12 @@ class TrustedKeys:
         if len(signature_file) > MAX_SIGNATURE_BYTES:
             raise _unsigned(f"manifest.sig has {len(signature_file)} bytes")
         try:
-            signatures = msgspec.json.decode(signature_file, type=SignatureFile).signatures
+            file = msgspec.json.decode(signature_file, type=SignatureFile)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             raise _unsigned("manifest.sig cannot be read") from None
-        good = {s.key_id for s in signatures if self._holds(manifest, s)}
+        if _encode(file) != signature_file:  # one form only: no byte of it may be changed and pass
+            raise _unsigned("manifest.sig is not as it was written")
+        good = {s.key_id for s in file.signatures if self._holds(manifest, s)}
         if len(good) < self.threshold:
             raise _unsigned(f"{len(good)} of the {self.threshold} trusted signatures needed are there")
         return tuple(sorted(good))

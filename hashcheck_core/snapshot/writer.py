@@ -124,7 +124,7 @@ def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str],
     entries_section = EntriesSection(
         count=len(entries.ids),
         by_category=[
-            CategoryCount(category, int(n)) for category, n in zip(CATEGORY_CODES, counts, strict=True) if n
+            CategoryCount(category, int(n)) for category, n in zip(CATEGORY_CODES, counts, strict=False) if n
         ],
         files={
             "ids": put("entries-ids", entries.ids),

@@ -30,7 +30,8 @@ def test_pdq_agrees_with_the_reference_implementation(pdq_reference: Path) -> No
         image = decode((pdq_reference / name).read_bytes(), LIMITS)
         hashes = pdq(image.rgb, dihedral=True)
         off = [
-            distance(h.hash.value, bytes.fromhex(e)) for h, e in zip(hashes, expected["dihedral"], strict=True)
+            distance(h.hash.value, bytes.fromhex(e))
+            for h, e in zip(hashes, expected["dihedral"], strict=True)
         ]
         assert max(off) <= 10, (name, off)
         assert hashes[0].quality == expected["quality"]
@@ -50,7 +51,10 @@ def test_every_colour_mode_and_format_gives_the_picture_its_hash(name: str) -> N
     assert distance(original.hash.value, copy.hash.value) <= 20
     assert copy.quality is not None
     assert copy.quality >= 50
-    assert distance(phash(photo).hash.value, phash(decode(RECOGNISABLE[name](photo), LIMITS).rgb).hash.value) <= 4
+    assert (
+        distance(phash(photo).hash.value, phash(decode(RECOGNISABLE[name](photo), LIMITS).rgb).hash.value)
+        <= 4
+    )
 
 
 @pytest.mark.parametrize("name", [n for n, (reason, _) in UNKNOWABLE.items() if reason != "low_quality"])
@@ -96,7 +100,9 @@ def test_transparency_is_laid_over_white() -> None:
 
 
 def test_reencoded_photographs_stay_near_and_different_ones_far() -> None:
-    originals = {name: pdq(decode(photograph(name), LIMITS).rgb)[0].hash.value for name in (*LISTED, *UNLISTED)}
+    originals = {
+        name: pdq(decode(photograph(name), LIMITS).rgb)[0].hash.value for name in (*LISTED, *UNLISTED)
+    }
     for name in originals:
         copy = pdq(decode(reencoded(photograph(name)), LIMITS).rgb)[0].hash.value
         for other, value in originals.items():
@@ -106,7 +112,9 @@ def test_reencoded_photographs_stay_near_and_different_ones_far() -> None:
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_damaged_pictures_raise_only_domain_errors(data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(["palette.gif", "progressive.jpg", "webp.webp", "alpha.png", "tiff.tif"]))
+    name = data.draw(
+        st.sampled_from(["palette.gif", "progressive.jpg", "webp.webp", "alpha.png", "tiff.tif"])
+    )
     original = _small(name)
     damaged = bytearray(original)
     for _ in range(data.draw(st.integers(1, 8))):

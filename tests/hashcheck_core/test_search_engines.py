@@ -24,7 +24,8 @@ def oracle(codes: Codes, queries: Codes, radius: int) -> list[set[tuple[int, int
         index.add(codes)
     limits, distances, rows = index.range_search(queries, radius + 1)
     return [
-        {(int(rows[i]), int(distances[i])) for i in range(limits[q], limits[q + 1])} for q in range(len(queries))
+        {(int(rows[i]), int(distances[i])) for i in range(limits[q], limits[q + 1])}
+        for q in range(len(queries))
     ]
 
 
@@ -45,7 +46,11 @@ def make_codes(kind: str, n: int, width: int, rng: np.random.Generator) -> Codes
 def make_queries(codes: Codes, radius: int, rng: np.random.Generator) -> Codes:
     """Rows turned at exactly 0, radius and radius + 1 bits, a stranger, all zeros and all ones."""
     width = codes.shape[1]
-    queries = [np.zeros(width, np.uint8), np.full(width, 255, np.uint8), rng.integers(0, 256, width, np.uint8)]
+    queries = [
+        np.zeros(width, np.uint8),
+        np.full(width, 255, np.uint8),
+        rng.integers(0, 256, width, np.uint8),
+    ]
     if len(codes):
         for flips in (0, radius, min(radius + 1, width * 8)):
             bits = np.unpackbits(codes[rng.integers(0, len(codes))])
