@@ -16,12 +16,13 @@ from hashcheck_core.command_line import clock, run
 from hashcheck_core.errors import ConfigError
 from hashcheck_core.snapshot.opener import open_snapshot
 from hashcheck_core.snapshot.pointer import read_pointer
+from hashcheck_core.snapshot.signing import TrustedKeys
 from hashcheck_service.app import SETTINGS_VARIABLE
-from hashcheck_service.auth import new_key, read_keys, write_keys
+from hashcheck_service.auth import StoredKey, new_key, read_keys, write_keys
 from hashcheck_service.logs import configure
 from hashcheck_service.metrics import MULTIPROCESS_DIR
 from hashcheck_service.service import trusted_keys
-from hashcheck_service.settings import load_settings
+from hashcheck_service.settings import Settings, load_settings
 
 app = typer.Typer(
     help="Answer upload-time checks from the snapshot in force.\n\n"
@@ -52,7 +53,7 @@ def serve(
 
     Put it behind a proxy that speaks TLS, or keep it on a private network.
     """
-    load_settings(config)  # a mistake shows here, once, and not in every worker
+    _checked(config)  # a mistake shows here, once, and not in every worker
     os.environ[SETTINGS_VARIABLE] = str(config.absolute())
     configure()
     with tempfile.TemporaryDirectory(prefix="hashcheck-metrics-") as metrics_dir:
@@ -74,9 +75,8 @@ def serve(
 @app.command("check-config")
 def check_config(config: Config, json: Json = False) -> None:
     """Read the settings, the keys and the snapshot in force, and say what would be served."""
-    settings = load_settings(config)
-    keys = read_keys(settings.api_keys)
-    snapshot = open_snapshot(read_pointer(settings.snapshots), trusted_keys(settings), now=clock())
+    settings, trusted, keys = _checked(config)
+    snapshot = open_snapshot(read_pointer(settings.snapshots), trusted, now=clock())
     categories = sorted(settings.policy.categories)
     if json:
         summary = {
@@ -131,6 +131,12 @@ def keys_remove(
     if len(kept) == len(stored):
         raise ConfigError(f"There is no key {key_id!r}.", next_step="See: hashcheck-service keys list")
     write_keys(file, kept)
+
+
+def _checked(config: Path) -> tuple[Settings, TrustedKeys, list[StoredKey]]:
+    """The settings and the keys they name; raises ConfigError or TransportError."""
+    settings = load_settings(config)
+    return settings, trusted_keys(settings), read_keys(settings.api_keys)
 
 
 def main() -> None:

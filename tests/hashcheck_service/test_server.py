@@ -1,0 +1,373 @@
+"""The service as a process under an operator's hands: no snapshot, stale, bad, swapped, several workers."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hashcheck_core.snapshot.pointer import write_pointer
+from tests.hashcheck_service.test_check import assert_problem
+from tests.support import Server, Site, done, eventually, pdq, run, serving
+
+Listed = dict[str, dict[str, str]]
+STRANGER = {"items": [{"ref": "r", "hashes": [{"type": "md5", "value": "ab" * 16}]}]}
+CHECKS = (("POST", "/v1/check"), ("POST", "/v1/check/md5"), ("GET", "/v1/snapshot"))
+
+
+def ask(server: Server, method: str, path: str) -> httpx.Response:
+    if path == "/v1/check":
+        return server.client.post(path, json=STRANGER)
+    return server.client.request(method, path, content="ab" * 16 if method == "POST" else None)
+
+
+def test_with_no_snapshot_it_lives_is_not_ready_and_never_says_no_match(new_site: Site) -> None:
+    with serving(new_site) as server:
+        assert server.client.get("/livez").json() == {"status": "ok"}
+        for method, path in (*CHECKS, ("GET", "/readyz")):
+            answer = ask(server, method, path)
+            assert_problem(answer, 503, "no_snapshot")
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert "Hashcheck-Snapshot" not in answer.headers
+        media = server.client.post("/v1/check/media", content=b"x", headers={"Content-Type": "image/png"})
+        assert_problem(media, 503, "no_snapshot")
+        new_site.publish(new_site.build())
+        eventually(lambda: server.client.get("/readyz").status_code == 200, "ready after the first publish")
+        assert ask(server, "POST", "/v1/check").json()["results"][0]["verdict"] == "no_match"
+
+
+def test_past_its_expiry_a_snapshot_is_not_served(new_site: Site) -> None:
+    new_site.write_config(expires_after="1m")
+    # Built 57 seconds ago by its own clock: three seconds of life are left, enough to start and see it serve.
+    epoch = str(int(time.time()) - 57 + 5)
+    new_site.publish(new_site.build(SOURCE_DATE_EPOCH=epoch), SOURCE_DATE_EPOCH=epoch)
+    with serving(new_site) as server:
+        assert ask(server, "POST", "/v1/check").status_code == 200
+        eventually(lambda: server.client.get("/readyz").status_code == 503, "expiry")
+        for method, path in (*CHECKS, ("GET", "/readyz")):
+            assert_problem(ask(server, method, path), 503, "snapshot_expired")
+        new_site.write_config()
+        new_site.publish(new_site.build())
+        eventually(lambda: server.client.get("/readyz").status_code == 200, "a fresh one in force")
+
+
+def test_a_bad_snapshot_is_refused_and_the_old_one_goes_on_serving(new_site: Site) -> None:
+    good = new_site.build()
+    new_site.publish(good)
+    bad, unsigned, old = new_site.build(), new_site.build(), new_site.snapshots / ("00000009-" + "0" * 16)
+    spoil(bad / "pdq-codes.bin")
+    spoil(unsigned / "manifest.sig")
+    with serving(new_site) as server:
+        for snapshot, code in (
+            (bad, "bad_snapshot_digest"),
+            (unsigned, "bad_snapshot_signature"),
+            (old, "unreachable"),
+        ):
+            write_pointer(new_site.snapshots, snapshot.name)
+            server.wait_for_log(rf"snapshot_refused.*{code}|{code}.*snapshot_refused")
+            ready = server.client.get("/readyz").json()
+            assert ready["refused"] == code
+            assert ready["snapshot"]["id"] == good.name
+            assert ask(server, "POST", "/v1/check").headers["Hashcheck-Snapshot"] == good.name
+        newest = new_site.build()
+        write_pointer(new_site.snapshots, newest.name)
+        server.wait_for_log(f"snapshot_in_force.*|{newest.name}", 2)
+        eventually(lambda: server.client.get("/readyz").json()["refused"] is None, "refusal forgotten")
+        write_pointer(new_site.snapshots, good.name)
+        server.wait_for_log("snapshot_rollback")
+        assert ask(server, "POST", "/v1/check").headers["Hashcheck-Snapshot"] == newest.name
+
+
+def spoil(file: Path) -> None:
+    """Turn one bit in the middle of a file."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.chmod(0o640)
+    file.write_bytes(data)
+
+
+def test_two_workers_share_a_port_follow_the_pointer_and_add_up_their_metrics(
+    new_site: Site, listed: Listed
+) -> None:
+    first = new_site.build()
+    new_site.publish(first)
+    with serving(new_site, "--workers", "2") as server:
+        asked = 0
+
+        def answers() -> Counter[str]:
+            nonlocal asked
+            seen: Counter[str] = Counter()
+            for _ in range(20):  # a new connection each, so that both workers get some
+                with server.new_client() as client:
+                    answer = client.post("/v1/check", json=STRANGER)
+                assert answer.status_code == 200
+                seen[answer.headers["Hashcheck-Snapshot"]] += 1
+                asked += 1
+            return seen
+
+        assert set(answers()) == {first.name}
+        second = new_site.build()
+        new_site.publish(second)
+        server.wait_for_log(f"snapshot_in_force.*{second.name}|{second.name}.*snapshot_in_force", 2)
+        assert set(answers()) == {second.name}
+        assert server.check(pdq(listed["coffee.png"]["pdq"]))["verdict"] == "match"
+        metrics = server.client.get("/metrics").text
+        assert f'hashcheck_checks_total{{verdict="no_match"}} {asked}.0' in metrics
+        assert "hashcheck_snapshot_version 2.0" in metrics
+        assert len(new_site.hits()) == 1
+
+
+def test_a_worker_that_dies_is_replaced_and_the_rest_go_on(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    with serving(new_site, "--workers", "2") as server:
+        started = re.compile(r"Started server process \[(\d+)\]")
+        victim = int(started.findall("\n".join(server.log))[0])
+        os.kill(victim, signal.SIGKILL)
+        server.wait_for_log("Application startup complete", 3)
+        for _ in range(10):
+            with server.new_client() as client:
+                assert client.post("/v1/check", json=STRANGER).status_code == 200
+
+
+def test_through_swaps_under_load_no_request_fails_and_each_is_true_to_its_snapshot(
+    new_site: Site, listed: Listed
+) -> None:
+    """Odd versions list the photographs, even ones do not: an answer must fit the snapshot it names."""
+    with_them = new_site.feed.read_text()
+    without = "id,type,value,quality,category\nx,pdq," + "5a" * 32 + ",,A\n"
+    built = []
+    for version in range(1, 9):
+        new_site.feed.write_text(with_them if version % 2 else without)
+        built.append(new_site.build())
+    new_site.publish(built[0])
+    body = {"items": [{"ref": "r", "hashes": [pdq(listed["coffee.png"]["pdq"])]}]}
+    wrong: list[str] = []
+    served: Counter[int] = Counter()
+    stop = threading.Event()
+    with serving(new_site) as server:
+
+        def load() -> None:
+            with server.new_client() as client:
+                while not stop.is_set():
+                    answer = client.post("/v1/check", json=body)
+                    if answer.status_code != 200:
+                        wrong.append(answer.text)
+                        continue
+                    content = answer.json()
+                    version, verdict = content["snapshot"]["version"], content["results"][0]["verdict"]
+                    served[version] += 1
+                    if answer.headers["Hashcheck-Snapshot"] != content["snapshot"]["id"]:
+                        wrong.append("header and body differ")
+                    if verdict != ("match" if version % 2 else "no_match"):
+                        wrong.append(f"{version}: {verdict}")
+
+        with ThreadPoolExecutor(4) as pool:
+            loads = [pool.submit(load) for _ in range(4)]
+            for number, snapshot in enumerate(built[1:], 2):
+                new_site.publish(snapshot)
+                server.wait_for_log("snapshot_in_force", number)
+                eventually(lambda n=number: served[n] > 20, f"version {number} serving")  # type: ignore[misc]
+            stop.set()
+            for done_load in loads:
+                done_load.result()
+    assert not wrong
+    assert set(served) == set(range(1, 9))
+
+
+def test_every_hit_is_on_disk_before_it_is_answered_and_holds_no_hash(new_site: Site, listed: Listed) -> None:
+    new_site.publish(new_site.build())
+    with serving(new_site) as server:
+        value = listed["coffee.png"]["pdq"]
+        for _ in range(20):
+            [match] = server.check(pdq(value))["matches"]
+            assert new_site.hits()[-1]["match_id"] == match["match_id"]
+        server.process.kill()
+        server.process.wait()
+    hits = new_site.hits()
+    assert len({hit["match_id"] for hit in hits}) == 20
+    assert set(hits[0]) == {
+        "match_id", "tenant", "time", "request_id", "snapshot", "entry", "category", "type", "distance",
+    }  # fmt: skip
+    assert hits[0]["tenant"] == "acme"
+    assert value not in json.dumps(hits)
+    assert all(file.stat().st_mode & 0o007 == 0 for file in (new_site.root / "hits").iterdir())
+
+
+def test_hits_of_many_callers_at_once_are_all_recorded_and_files_rotate(
+    new_site: Site, listed: Listed
+) -> None:
+    new_site.publish(new_site.build())
+    new_site.write_settings("hit_log_file_bytes = 4000\nhit_log_files = 3\n")
+    with serving(new_site) as server, ThreadPoolExecutor(8) as pool:
+        value = listed["coffee.png"]["pdq"]
+        matches = list(pool.map(lambda _: server.check(pdq(value))["matches"][0]["match_id"], range(64)))
+    files = sorted((new_site.root / "hits").glob("*.jsonl"))
+    assert len(files) == 3
+    assert all(file.stat().st_size < 4000 + 64 * 400 for file in files)
+    assert set(matches) >= {hit["match_id"] for hit in new_site.hits()}
+
+
+def test_a_hit_that_cannot_be_recorded_is_not_answered(new_site: Site, listed: Listed) -> None:
+    new_site.publish(new_site.build())
+    new_site.write_settings("hit_log_file_bytes = 1\n")  # each batch opens a file of its own
+    with serving(new_site) as server:
+        assert server.check(pdq(listed["coffee.png"]["pdq"]))["verdict"] == "match"
+        shutil.rmtree(new_site.root / "hits")
+        item = {"items": [{"ref": "r", "hashes": [pdq(listed["coffee.png"]["pdq"])]}]}
+        assert_problem(server.client.post("/v1/check", json=item), 503, "unreachable")
+        assert_problem(server.client.get("/readyz"), 503, "hit_log_unavailable")
+        assert ask(server, "POST", "/v1/check").status_code == 200
+        (new_site.root / "hits").mkdir()
+        assert server.client.post("/v1/check", json=item).status_code == 200
+        assert server.client.get("/readyz").status_code == 200
+
+
+def test_logs_hold_no_hash_no_name_no_address_and_no_line_for_what_was_not_found(
+    new_site: Site, listed: Listed
+) -> None:
+    new_site.publish(new_site.build())
+    with serving(new_site) as server:
+        ref, name = "uploader-7f3a", "holiday-picture.jpg"
+        value = listed["coffee.png"]["pdq"]
+        before = len(server.log)
+        server.check(pdq(value), ref=ref)
+        server.check(pdq("5a" * 32), ref=ref)
+        server.client.post("/v1/check", content=b'{"items": ' + value.encode(), headers={"User-Agent": name})
+        server.client.post(f"/v1/check/{name}?q={value}", content=value)
+        server.client.post("/v1/check/media", content=value.encode(), headers={"Content-Type": "image/png"})
+        assert server.log[before:] == []
+        with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as raw:
+            raw.sendall(f"GARBAGE {value} {name}\r\n\r\n".encode())
+            raw.recv(4096)
+        text = "\n".join([*server.log, *map(json.dumps, new_site.hits())])
+    for secret in (value, value[:16], "5a5a5a5a", ref, name, server.key, '"127.0.0.1:'):
+        assert secret not in text
+    assert all(json.loads(line)["level"] for line in server.log)
+
+
+def test_keys_added_and_removed_take_effect_without_a_restart(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    with serving(new_site) as server:
+        new = new_site.add_key("second")
+        headers = {"Authorization": f"Bearer {new}"}
+        eventually(lambda: server.client.get("/v1/snapshot", headers=headers).status_code == 200, "new key")
+        stored = json.loads((new_site.root / "keys.json").read_text())["keys"]
+        assert new not in json.dumps(stored)
+        assert (new_site.root / "keys.json").stat().st_mode & 0o777 == 0o600
+        [second] = [key for key in stored if key["name"] == "second"]
+        done("hashcheck_service", "keys", "remove", second["id"], "--file", new_site.root / "keys.json")
+        eventually(lambda: server.client.get("/v1/snapshot", headers=headers).status_code == 401, "key gone")
+        (new_site.root / "keys.json").write_text("not keys")
+        server.wait_for_log("keys_refused")
+        assert server.client.get("/v1/snapshot").status_code == 200
+
+
+def test_a_body_that_never_ends_is_cut_off(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    new_site.write_settings("[limits]\nbody_seconds = 0.5\n")
+    with serving(new_site) as server:
+        port = int(server.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(
+                b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 900\r\n"
+                b"Authorization: Bearer " + server.key.encode() + b"\r\n\r\n{"
+            )
+            raw.settimeout(10)
+            answer = b"".join(iter(lambda: raw.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"body_timeout" in answer
+        assert ask(server, "POST", "/v1/check").status_code == 200
+
+
+def test_more_than_it_can_hold_is_refused_at_once(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    new_site.write_settings("[limits]\nmax_checks_in_hand = 2\n")
+    with serving(new_site) as server:
+        port = int(server.url.rpartition(":")[2])
+        held = []
+        for _ in range(2):  # two requests whose bodies are on their way take both places
+            raw = socket.create_connection(("127.0.0.1", port))
+            raw.sendall(
+                b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+                b"Authorization: Bearer " + server.key.encode() + b"\r\n\r\n{"
+            )
+            held.append(raw)
+        eventually(lambda: ask(server, "POST", "/v1/check").status_code == 503, "both places taken")
+        answer = ask(server, "POST", "/v1/check")
+        assert_problem(answer, 503, "overloaded")
+        assert answer.headers["Retry-After"] == "1"
+        assert server.client.get("/livez").status_code == 200
+        assert server.client.get("/readyz").status_code == 200
+        for raw in held:
+            raw.close()
+        eventually(lambda: ask(server, "POST", "/v1/check").status_code == 200, "places free again")
+
+
+def test_a_stop_answers_what_is_in_hand(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    with serving(new_site) as server:
+        port = int(server.url.rpartition(":")[2])
+        body = json.dumps(STRANGER).encode()
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            head = b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+            raw.sendall(head + b"Authorization: Bearer " + server.key.encode() + b"\r\n\r\n" + body[:10])
+            eventually(lambda: server.client.get("/livez").status_code == 200, "in hand")
+            server.process.terminate()
+            server.wait_for_log("Shutting down|Waiting for connections")
+            raw.sendall(body[10:])
+            answer = raw.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(20) in (0, -signal.SIGTERM)
+
+
+def test_check_config_says_what_would_be_served(site: Site) -> None:
+    site.add_key("someone")
+    out = json.loads(
+        done("hashcheck_service", "check-config", "--config", site.root / "service.toml", "--json")
+    )
+    assert out["types"]["pdq"] == 4
+    assert "someone" in out["tenants"]
+    assert "pdq" in done("hashcheck_service", "check-config", "--config", site.root / "service.toml")
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ('threshold = 2', "threshold is 2"),
+        ('trusted_keys = []', "trusted_keys"),
+        ('snapshot = "x"', "snapshot: "),
+        ("[policy]\nradius = {pdq = -1}", "policy.radius.pdq"),
+        ('[policy]\ncategories = ["everything"]', "policy.categories"),
+        ("[limits]\nmax_items = 0", "limits.max_items"),
+        ("= 3", "is not TOML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_settings_is_one_clear_line(new_site: Site, setting: str, says: str) -> None:
+    new_site.add_key()
+    path = new_site.root / "service.toml"
+    lines = path.read_text().splitlines()
+    key = setting.partition(" ")[0]
+    path.write_text("\n".join([*(line for line in lines if line.split()[0] != key), setting]) + "\n")
+    for command in ("check-config", "serve"):
+        result = run("hashcheck_service", command, "--config", path)
+        assert result.returncode == 2
+        last = result.stderr.strip().splitlines()[-1]
+        assert says in last
+        assert "Traceback" not in result.stderr
+
+
+def test_the_environment_stands_above_the_file(site: Site) -> None:
+    site.add_key("someone")
+    result = run(
+        "hashcheck_service", "check-config", "--config", site.root / "service.toml", HASHCHECK_THRESHOLD="2"
+    )
+    assert (result.returncode, "threshold is 2" in result.stderr) == (2, True)
