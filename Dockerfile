@@ -1,0 +1,30 @@
+# The service in a slim image: no compiler, not root, nothing to write but the hit log and /tmp.
+#   docker build -t hashcheck .
+#   docker run --read-only --tmpfs /tmp -v ./site:/site:ro -v hits:/hits -e HASHCHECK_HIT_LOG=/hits \
+#     -p 8080:8080 hashcheck
+
+FROM python:3.13-slim AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends g++
+WORKDIR /src
+COPY requirements-build.txt requirements.txt ./
+RUN python -m venv /venv
+RUN /venv/bin/python -m pip install --require-hashes -r requirements-build.txt
+RUN /venv/bin/python -m pip install --require-hashes --no-build-isolation -r requirements.txt
+COPY pyproject.toml README.md LICENSE openapi.yaml ./
+COPY hashcheck_core hashcheck_core
+COPY index_builder index_builder
+COPY hashcheck_service hashcheck_service
+RUN /venv/bin/python -m pip install --no-deps --no-build-isolation .
+RUN /venv/bin/python -m pip uninstall --yes cython setuptools wheel hatchling editables
+
+FROM python:3.13-slim
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+RUN mkdir /hits && chown 65534:65534 /hits
+USER 65534:65534
+VOLUME /hits
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/readyz', timeout=2)"]
+ENTRYPOINT ["hashcheck-service"]
+CMD ["serve", "--config", "/site/service.toml", "--host", "0.0.0.0"]
