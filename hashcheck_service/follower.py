@@ -79,7 +79,7 @@ class SnapshotFollower:
         self._retry_at = now + _RETRY
         self._metrics.refused(error.code)
         refusal = Refusal(error.code, str(error))
-        if refusal != self.refusal:
+        known, self.refusal = refusal == self.refusal, refusal
+        if not known:
             serving = self.current.id if self.current else None
             log.error("snapshot_refused", code=error.code, message=str(error), still_serving=serving)
-        self.refusal = refusal

@@ -178,8 +178,8 @@ def serving(site: Site, *arguments: str, key: str = "", **environment: str) -> I
         server = Server(process, key)
         workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
         server.wait_for_log("Application startup complete", workers)
-        yield server
-        server.client.close()
+        with server.client:
+            yield server
     finally:
         process.terminate()
         try:
