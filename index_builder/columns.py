@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
-from hashcheck_core.hash_types import HashKind, HashType
+from hashcheck_core.hash_types import HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES, TEST_SOURCE
-from hashcheck_core.search.exact import SortedEngine, as_keys
-from hashcheck_core.search.flat import FlatEngine
-from hashcheck_core.snapshot.manifest import EngineSpec
+from hashcheck_core.search.exact import as_keys
 from hashcheck_core.snapshot.verifier import ENTRY_ID_BYTES
 from hashcheck_core.snapshot.writer import EntryColumns, HashColumns
+from index_builder.engines import choose_engine
 from index_builder.formats.row import BadRow, Reason
 from index_builder.vetting import VettedRow
 
@@ -112,13 +111,14 @@ def _hash_columns(hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint3
     codes, links, new_code = codes[new_link], links[new_link], new_code[new_link]
     starts = np.flatnonzero(new_code)
     reserved = {bytes(item.value) for item in TEST_HASHES if item.type.name == hash_type.name}
-    engine = SortedEngine.name if hash_type.kind is HashKind.EXACT else FlatEngine.name
+    distinct = np.ascontiguousarray(codes[starts])
+    engine, build_tables = choose_engine(hash_type, distinct)
     return HashColumns(
         hash_type=hash_type,
-        codes=np.ascontiguousarray(codes[starts]),
+        codes=distinct,
         offsets=np.append(starts, len(links)).astype(np.uint32),
         links=links,
         listed=len(starts) - len(reserved),
-        engine=EngineSpec(engine),
-        extra={},
+        engine=engine,
+        build_tables=build_tables,
     )

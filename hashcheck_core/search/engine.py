@@ -17,11 +17,13 @@ class Neighbours:
 
     offsets: int64 (q + 1,), the neighbours of query i are at offsets[i]:offsets[i + 1] of the other two;
     rows: uint32, row numbers; distances: uint16, bits. Ordered by distance, then row, within a query.
+    scanned: how many of the queries an engine with a better plan had to answer by looking at every row.
     """
 
     offsets: NDArray[np.int64]
     rows: NDArray[np.uint32]
     distances: NDArray[np.uint16]
+    scanned: int = 0
 
     def of(self, query: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
         """Rows and distances of one query."""
@@ -45,6 +47,11 @@ class SearchEngine(Protocol):
 
     @property
     def rows(self) -> int: ...
+
+    @property
+    def planned_radius(self) -> int:
+        """The largest radius the engine was planned for; beyond it answers are exact too, but may cost more."""
+        ...
 
     def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours: ...
 

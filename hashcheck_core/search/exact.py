@@ -28,6 +28,10 @@ class SortedEngine:
     def rows(self) -> int:
         return int(self._codes.shape[0])
 
+    @property
+    def planned_radius(self) -> int:
+        return 0
+
     def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours:
         """See SearchEngine.search; the one radius of exact types is 0, another raises ValueError."""
         check_queries(queries, self.bits)

@@ -34,6 +34,10 @@ class FlatEngine:
     def rows(self) -> int:
         return int(self._codes.shape[0])
 
+    @property
+    def planned_radius(self) -> int:
+        return self.bits
+
     def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours:
         """See SearchEngine.search. The call holds no lock: FAISS releases the GIL."""
         check_queries(queries, self.bits)

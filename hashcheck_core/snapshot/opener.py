@@ -111,7 +111,7 @@ def check_canaries(snapshot: Snapshot) -> None:
 def _open_table(section: HashSection, manifest: Manifest, arrays: dict[str, NDArray[Any]]) -> HashTable:
     hash_type = hash_type_of(section)
     verify_section(section, manifest.entries.count, arrays)
-    engine = open_engine(section.engine.name, arrays)
+    engine = open_engine(section.engine.name, section.engine.parameters, arrays)
     return HashTable(hash_type, engine, arrays["offsets"], arrays["links"], section.listed)
 
 

@@ -4,6 +4,7 @@ It does not vet what it is given (index_builder does) and does not move the poin
 """
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -33,12 +34,16 @@ from hashcheck_core.snapshot.manifest import (
 from hashcheck_core.snapshot.signing import sign
 from hashcheck_core.snapshot.verifier import snapshot_id
 
+# allocate(role, shape, dtype): a zeroed array
+Allocate = Callable[[str, tuple[int, ...], str], NDArray[Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class HashColumns:
     """The distinct hashes of one type and what lists them; see manifest.HashSection for the arrays.
 
-    `extra` holds the engine's own arrays by role.
+    `build_tables` makes the engine's own arrays, by role, in the arrays that the function given to it allocates:
+    they are the snapshot's files, mapped, so that tables may outgrow memory.
     """
 
     hash_type: HashType
@@ -47,11 +52,7 @@ class HashColumns:
     links: NDArray[np.uint32]
     listed: int
     engine: EngineSpec
-    extra: Mapping[str, NDArray[Any]]
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All arrays by role."""
-        return {"codes": self.codes, "offsets": self.offsets, "links": self.links, **self.extra}
+    build_tables: Callable[[Allocate], Mapping[str, NDArray[Any]]] = lambda _: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +116,29 @@ def write_snapshot(
 
 def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str], None]) -> Manifest:
     def put(name: str, array: NDArray[Any]) -> FileEntry:
-        entry = _write_array(work / f"{name.replace('.', '-')}.bin", array)
+        entry = _write_array(work / f"{name}.bin", array)
         on_file(entry.name)
         return entry
+
+    def put_table(name: str, array: NDArray[Any]) -> FileEntry:
+        entry = _seal(work / f"{name}.bin", array)
+        on_file(entry.name)
+        return entry
+
+    def hash_files(columns: HashColumns) -> dict[str, FileEntry]:
+        prefix = columns.hash_type.name.replace(".", "-")
+        files = {
+            "codes": put(f"{prefix}-codes", columns.codes),
+            "offsets": put(f"{prefix}-offsets", columns.offsets),
+            "links": put(f"{prefix}-links", columns.links),
+        }
+
+        def allocate(role: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+            return np.memmap(work / f"{prefix}-{role}.bin", np.dtype(dtype), "w+", shape=shape)
+
+        for role, array in columns.build_tables(allocate).items():
+            files[role] = put_table(f"{prefix}-{role}", array)
+        return files
 
     entries = content.entries
     counts = np.bincount(entries.categories, minlength=len(CATEGORY_CODES))
@@ -142,10 +163,7 @@ def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str],
             rows=len(columns.codes),
             listed=columns.listed,
             engine=columns.engine,
-            files={
-                role: put(f"{columns.hash_type.name}-{role}", array)
-                for role, array in columns.arrays().items()
-            },
+            files=hash_files(columns),
         )
         for columns in content.hashes
     ]
@@ -170,3 +188,14 @@ def _write_array(path: Path, array: NDArray[Any]) -> FileEntry:
     write_durably(path, data)
     path.chmod(0o440)
     return FileEntry(path.name, len(data), hashlib.sha256(data).hexdigest(), plain.dtype.str, plain.shape)
+
+
+def _seal(path: Path, mapped: NDArray[Any]) -> FileEntry:
+    """Force a mapped array to disk and describe its file."""
+    assert isinstance(mapped, np.memmap)
+    mapped.flush()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    data = mapped.data.cast("B")
+    path.chmod(0o440)
+    return FileEntry(path.name, len(data), hashlib.sha256(data).hexdigest(), mapped.dtype.str, mapped.shape)

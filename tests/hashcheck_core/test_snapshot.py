@@ -65,7 +65,6 @@ def content(**changes: object) -> SnapshotContent:
                 links=np.array([0, 0, 1], np.uint32),
                 listed=2,
                 engine=EngineSpec("flat"),
-                extra={},
             )
         ],
         "canaries": [Canary("pdq", reserved.hex(), TEST_ENTRY_ID.hex())],

@@ -1,0 +1,238 @@
+"""MultiIndexEngine: a SearchEngine over the codes and tables of a snapshot.
+
+It keeps for each thread and radius a small set of buffers; the index itself is only read. A query whose buckets
+are too full (a family of near-duplicates, a degenerate list) or a radius far beyond the plan is answered by the
+flat scan, exactly all the same.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcheck_core.errors import SnapshotFormatError
+from hashcheck_core.search.engine import Neighbours, check_queries
+from hashcheck_core.search.multi_index import kernels as k
+from hashcheck_core.search.multi_index.cost import PRICES, flat_picoseconds
+from hashcheck_core.search.multi_index.layout import Layout
+from hashcheck_core.search.multi_index.probes import ProbePlan, plan_probes
+from hashcheck_core.search.multi_index.scan import flat_scan
+from hashcheck_core.search.multi_index.tables import Tables, shapes, tables_are_sound
+
+_BLOCK: Final = 1024  # queries handed to the kernel at once
+_ROOM: Final = 1 << 16  # matches a thread's buffer holds before it has to grow
+
+# A query may spend this share of a flat scan before it is given to one: whatever it is, it then costs at most 1.15
+# flat scans, and 1.2 is promised.
+_SHARE: Final = 0.15
+
+
+@dataclass(slots=True)
+class _Work:
+    """One thread's buffers for one radius. `context` holds their addresses: they live as long as it does.
+
+    `probed`: whether tables are used at this radius, or every query is scanned flat.
+    """
+
+    probed: bool
+    context: NDArray[np.int64]
+    out: NDArray[np.int64]
+    spent: NDArray[np.int64]
+    temp: NDArray[np.int64]
+    others: tuple[Any, ...]
+
+
+class MultiIndexEngine:
+    """Exact search over `codes`, uint8 (n, bits / 8), by the tables that `build_tables` made of them."""
+
+    name = "multi_index"
+
+    def __init__(self, layout: Layout, codes: NDArray[np.uint8], tables: Tables) -> None:
+        self.layout = layout
+        self._codes = codes
+        self._tables = tables
+        self._table = layout.byte_table()
+        self._starts = np.array(list(zip(layout.starts, layout.address, strict=True)), np.int64)
+        self._plans: dict[int, ProbePlan | None] = {}
+        self._threads = threading.local()
+
+    @property
+    def bits(self) -> int:
+        return self.layout.bits
+
+    @property
+    def rows(self) -> int:
+        return int(self._codes.shape[0])
+
+    @property
+    def planned_radius(self) -> int:
+        return self.layout.radius
+
+    def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours:
+        """See SearchEngine.search. Holds no lock while it searches."""
+        check_queries(queries, self.bits)
+        work = self._work(radius)
+        if len(queries) <= _BLOCK and work.probed and k.search(work.context, queries) == 0:
+            return Neighbours(np.zeros(len(queries) + 1, np.int64), _NO_ROWS, _NO_DISTANCES)
+        blocks = range(0, len(queries), _BLOCK)
+        found = [self._search_block(work, queries[first : first + _BLOCK], radius) for first in blocks]
+        counts = [np.bincount(keys >> 48, minlength=_BLOCK) for keys, _ in found]
+        offsets = np.zeros(len(queries) + 1, np.int64)
+        np.cumsum(np.concatenate([_NONE, *counts])[: len(queries)], out=offsets[1:])
+        keys = np.concatenate([_NONE, *(keys for keys, _ in found)])
+        return Neighbours(
+            offsets,
+            (keys & 0xFFFFFFFF).astype(np.uint32),
+            ((keys >> 32) & 0xFFFF).astype(np.uint16),
+            sum(scanned for _, scanned in found),
+        )
+
+    def _search_block(
+        self, work: _Work, queries: NDArray[np.uint8], radius: int
+    ) -> tuple[NDArray[np.int64], int]:
+        """Sorted keys query << 48 | distance << 32 | row, and how many queries were scanned flat."""
+        if work.probed:
+            k.search(work.context, queries)
+            if work.context[k.MATCHES] > len(work.out):
+                self._make_room(work, int(work.context[k.MATCHES]))
+                k.search(work.context, queries)
+            keys = work.out[: work.context[k.MATCHES]]
+            abandoned = np.flatnonzero(work.spent[: len(queries)] < 0)
+        else:
+            keys, abandoned = _NONE, np.arange(len(queries))
+        if len(abandoned):
+            kept = keys[work.spent[keys >> 48] >= 0]
+            flat = [self._scan(work, queries[query], radius) | (query << 48) for query in abandoned.tolist()]
+            keys = np.concatenate([kept, *flat])
+        return np.sort(keys), len(abandoned)
+
+    def _scan(self, work: _Work, query: NDArray[np.uint8], radius: int) -> NDArray[np.int64]:
+        """Keys of every row within the radius of one query, by looking at all."""
+        row, parts = 0, []
+        while row < self.rows:
+            found = flat_scan(
+                self._codes.ctypes.data, self.bits // 8, row, self.rows, query.ctypes.data, radius,
+                work.out.ctypes.data, len(work.out), work.temp.ctypes.data,
+            )  # fmt: skip
+            parts.append(work.out[:found].copy())
+            row = int(work.temp[8])
+        return np.concatenate(parts) if parts else _NONE
+
+    def _work(self, radius: int) -> _Work:
+        known: dict[int, _Work] | None = getattr(self._threads, "work", None)
+        if known is None:
+            known = self._threads.work = {}
+        work = known.get(radius)
+        if work is None:
+            work = known[radius] = self._new_work(radius)
+        return work
+
+    def _new_work(self, radius: int) -> _Work:
+        layout = self.layout
+        plan = self._plan(radius)
+        words = -(-self.bits // 64)
+        scratch = np.zeros(k.SCRATCH_SIZE, np.int64)
+        permuted = np.zeros((_BLOCK, words), np.uint64)
+        budget = 0 if plan is None else self._budget(plan)
+        work = _Work(
+            budget > 0,
+            np.zeros(k.CONTEXT_SIZE, np.int64),
+            np.zeros(_ROOM, np.int64),
+            np.zeros(_BLOCK, np.int64),
+            np.zeros(9, np.int64),
+            (scratch, permuted, plan),
+        )
+        values = {
+            k.CODES: self._codes.ctypes.data,
+            k.WIDTH: self.bits // 8,
+            k.WORDS: words,
+            k.BITS: self.bits,
+            k.SIGNATURE_BITS: layout.signature_bits,
+            k.CHUNKS: len(layout.widths),
+            k.STRIDE: layout.stride(self.rows),
+            k.SIGNATURES: self._tables.signatures.ctypes.data,
+            k.IDS: self._tables.ids.ctypes.data,
+            k.BUCKETS: self._tables.buckets.ctypes.data,
+            k.STARTS: self._starts.ctypes.data,
+            k.BYTE_TABLE: self._table.ctypes.data,
+            # Whole cache lines are scanned where lines come from memory, so that none is touched that was not
+            # prefetched; in cache that only costs.
+            k.ALIGN: -32 if self._tables.signatures.nbytes > PRICES.cache_bytes else -1,
+            k.RADIUS: radius,
+            k.SCRATCH: scratch.ctypes.data,
+            k.SPENT: work.spent.ctypes.data,
+            k.PERMUTED: permuted.ctypes.data,
+            k.PRICE_PROBE: PRICES.probe_budget,
+            k.PRICE_ENTRY: PRICES.entry_budget,
+            k.PRICE_SURVIVOR: PRICES.survivor_budget,
+        }
+        if plan is not None:
+            values |= {
+                k.GROUPS: plan.groups.ctypes.data,
+                k.GROUP_COUNT: len(plan.groups),
+                k.PROBES: plan.probes.ctypes.data,
+                k.LINES: plan.lines.ctypes.data,
+                k.LIMITS: plan.limits.ctypes.data,
+                k.BUDGET: budget,
+            }
+        for place, value in values.items():
+            work.context[place] = value
+        self._set_out(work)
+        return work
+
+    def _plan(self, radius: int) -> ProbePlan | None:
+        """The probes for a radius; None where every query is scanned flat."""
+        if radius not in self._plans:
+            radii = self.layout.radii_for(radius)
+            self._plans[radius] = None if radii is None else plan_probes(self.layout, radii)
+        return self._plans[radius]
+
+    def _budget(self, plan: ProbePlan) -> int:
+        """Picoseconds after which a query is given to the flat scan; 0: at once.
+
+        A share of the flat scan; for small lists more, if it is what a query over uniform rows needs anyway and far
+        below the flat scan still.
+        """
+        flat = flat_picoseconds(self.rows, self.bits)
+        usual = plan.count * PRICES.probe_budget + plan.entries(self.rows) * PRICES.entry_budget
+        if usual > flat / 3:
+            return 0
+        return int(max(_SHARE * flat, min(1.5 * usual, 0.3 * flat)))
+
+    def _make_room(self, work: _Work, found: int) -> None:
+        work.out = np.zeros(2 * found, np.int64)
+        self._set_out(work)
+
+    def _set_out(self, work: _Work) -> None:
+        work.context[k.OUT] = work.out.ctypes.data
+        work.context[k.ROOM] = len(work.out)
+
+
+_NONE = np.empty(0, np.int64)
+_NO_ROWS = np.empty(0, np.uint32)
+_NO_DISTANCES = np.empty(0, np.uint16)
+
+
+def open_multi_index(parameters: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> MultiIndexEngine:
+    """The engine over a snapshot's arrays; raises SnapshotFormatError unless they are what its layout needs.
+
+    Every bucket bound and row number is looked at: the kernels trust them.
+    """
+    codes = arrays["codes"]
+    layout = Layout.of_parameters(codes.shape[1] * 8, parameters)
+    wanted = shapes(layout, len(codes))
+    fits = layout.holds(len(codes)) and all(
+        role in arrays and arrays[role].shape == shape and arrays[role].dtype == np.dtype(dtype)
+        for role, (shape, dtype) in wanted.items()
+    )
+    if fits:
+        tables = Tables(arrays["buckets"], arrays["signatures"], arrays["ids"])
+        if tables_are_sound(layout, len(codes), tables):
+            return MultiIndexEngine(layout, codes, tables)
+    raise SnapshotFormatError(
+        "The tables of the multi-index are not what its layout needs.",
+        next_step="This is a fault of the builder: keep the snapshot, go on serving the last good one, report it.",
+    )

@@ -1,0 +1,45 @@
+"""Which engine serves the hashes of a type, and its plan: chosen from their number and from the hashes themselves."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hashcheck_core.hash_types import HashKind, HashType
+from hashcheck_core.search.exact import SortedEngine
+from hashcheck_core.search.flat import FlatEngine
+from hashcheck_core.search.multi_index.correlation import SAMPLE_ROWS, choose_permutation
+from hashcheck_core.search.multi_index.engine import MultiIndexEngine
+from hashcheck_core.search.multi_index.planner import choose_layout
+from hashcheck_core.search.multi_index.tables import build_tables
+from hashcheck_core.snapshot.manifest import EngineSpec
+from hashcheck_core.snapshot.writer import Allocate
+
+TableBuilder = Callable[[Allocate], Mapping[str, NDArray[Any]]]
+
+
+def choose_engine(hash_type: HashType, codes: NDArray[np.uint8]) -> tuple[EngineSpec, TableBuilder]:
+    """The engine for `codes`, uint8 (n, bits / 8), distinct and ascending, and what builds its tables.
+
+    Exact types are bisected. Perceptual ones get the multi-index that the cost model likes best for their radius, or
+    the flat scan where there are too few for a table to pay.
+    """
+    if hash_type.kind is HashKind.EXACT:
+        return EngineSpec(SortedEngine.name), _no_tables
+    layout = choose_layout(len(codes), hash_type.bits, hash_type.radius)
+    if layout is None:
+        return EngineSpec(FlatEngine.name), _no_tables
+    sample = codes[np.linspace(0, len(codes) - 1, min(len(codes), SAMPLE_ROWS)).astype(np.int64)]
+    layout = replace(layout, permutation=choose_permutation(sample, layout))
+
+    def build(allocate: Allocate) -> Mapping[str, NDArray[Any]]:
+        tables = build_tables(layout, codes, allocate=allocate)
+        return {"buckets": tables.buckets, "signatures": tables.signatures, "ids": tables.ids}
+
+    return EngineSpec(MultiIndexEngine.name, layout.parameters()), build
+
+
+def _no_tables(_: Allocate) -> Mapping[str, NDArray[Any]]:
+    return {}
