@@ -15,11 +15,14 @@ COPY hashcheck_core hashcheck_core
 COPY index_builder index_builder
 COPY hashcheck_service hashcheck_service
 RUN /venv/bin/python -m pip install --no-deps --no-build-isolation .
+RUN mkdir /kernels
+RUN NUMBA_CACHE_DIR=/kernels /venv/bin/python -m hashcheck_core.search.multi_index.warm
 RUN /venv/bin/python -m pip uninstall --yes cython setuptools wheel hatchling editables
 
 FROM python:3.13-slim
 COPY --from=build /venv /venv
-ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+COPY --from=build /kernels /kernels
+ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/kernels
 RUN mkdir /hits && chown 65534:65534 /hits
 USER 65534:65534
 VOLUME /hits

@@ -3,7 +3,10 @@
 import importlib
 import sys
 
-NAMES = {"serve": "checks per second and latency of the service over loopback"}
+NAMES = {
+    "search": "every search engine side by side, on random, real and skewed hashes",
+    "serve": "checks per second and latency of the service over loopback",
+}
 
 
 def main() -> None:

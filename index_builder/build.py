@@ -22,6 +22,7 @@ from hashcheck_core.snapshot.signing import load_private
 from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
 from index_builder.columns import ColumnCollector
 from index_builder.config import BuildConfig, FeedConfig, delivered_at
+from index_builder.engines import describe_plan
 from index_builder.formats import FORMATS
 from index_builder.formats.lines import Line, LineReader
 from index_builder.formats.row import BadRow
@@ -79,7 +80,12 @@ def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progre
         created_at=content.created_at,
         expires_at=content.expires_at,
         entries=len(entries.ids),
-        types=[TypeReport(h.hash_type.name, h.listed, h.engine.name) for h in hashes],
+        types=[
+            TypeReport(
+                h.hash_type.name, h.listed, h.engine.name, describe_plan(h.hash_type, h.engine, len(h.codes))
+            )
+            for h in hashes
+        ],
         feeds=[_feed_report(run) for run in runs],
         directory=str(directory),
     )

@@ -86,7 +86,7 @@ def build(
     console = Console()
     console.print(feed_table(report))
     for kind in report.types:
-        console.print(f"{kind.type}: {kind.listed:,} listed, engine {kind.engine}")
+        console.print(f"{kind.type}: {kind.listed:,} listed, {kind.plan}")
     if any(feed.rejected for feed in report.feeds):
         console.print(
             f"Rejected rows: {report_directory(out, report.snapshot) / 'rejects.jsonl'}", soft_wrap=True

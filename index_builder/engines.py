@@ -11,9 +11,11 @@ from hashcheck_core.hash_types import HashKind, HashType
 from hashcheck_core.search.exact import SortedEngine
 from hashcheck_core.search.flat import FlatEngine
 from hashcheck_core.search.multi_index.correlation import SAMPLE_ROWS, choose_permutation
+from hashcheck_core.search.multi_index.cost import expected_nanoseconds
 from hashcheck_core.search.multi_index.engine import MultiIndexEngine
+from hashcheck_core.search.multi_index.layout import Layout
 from hashcheck_core.search.multi_index.planner import choose_layout
-from hashcheck_core.search.multi_index.tables import build_tables
+from hashcheck_core.search.multi_index.tables import build_tables, index_bytes
 from hashcheck_core.snapshot.manifest import EngineSpec
 from hashcheck_core.snapshot.writer import Allocate
 
@@ -39,6 +41,21 @@ def choose_engine(hash_type: HashType, codes: NDArray[np.uint8]) -> tuple[Engine
         return {"buckets": tables.buckets, "signatures": tables.signatures, "ids": tables.ids}
 
     return EngineSpec(MultiIndexEngine.name, layout.parameters()), build
+
+
+def describe_plan(hash_type: HashType, engine: EngineSpec, rows: int) -> str:
+    """One line about an engine: what it is, and what it takes and is expected to cost."""
+    if engine.name == SortedEngine.name:
+        return "bisection in a sorted array"
+    if engine.name == FlatEngine.name:
+        return "flat scan: too few for tables to pay"
+    layout = Layout.of_parameters(hash_type.bits, engine.parameters)
+    cost = expected_nanoseconds(layout, rows) / 1000
+    return (
+        f"multi-index for radius {layout.radius}: {len(layout.widths)} chunks addressed by up to "
+        f"{max(layout.address)} bits{'' if layout.permutation is None else ', bits spread by correlation'}; "
+        f"{index_bytes(layout, rows) / rows:.0f} bytes a hash, about {cost:.0f} µs a query by the model"
+    )
 
 
 def _no_tables(_: Allocate) -> Mapping[str, NDArray[Any]]:

@@ -25,11 +25,12 @@ class FeedReport(msgspec.Struct, frozen=True):
 
 
 class TypeReport(msgspec.Struct, frozen=True):
-    """`listed`: distinct hashes from feeds."""
+    """`listed`: distinct hashes from feeds. `plan`: how the engine is laid out, for a person."""
 
     type: str
     listed: int
     engine: str
+    plan: str
 
 
 class BuildReport(msgspec.Struct, frozen=True):

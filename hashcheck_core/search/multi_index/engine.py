@@ -90,6 +90,15 @@ class MultiIndexEngine:
             sum(scanned for _, scanned in found),
         )
 
+    def warm(self) -> None:
+        """Have every kernel compiled or loaded, and the planned radius's probes made, before the first query."""
+        query = np.zeros((1, self.bits // 8), np.uint8)
+        readonly = np.frombuffer(query.tobytes(), np.uint8).reshape(query.shape)
+        work = self._work(self.planned_radius)
+        for hashes in (query, readonly):  # to numba these are two types
+            self._scan(work, hashes[0], self.planned_radius, first=self.rows)
+            k.search(work.context, hashes)
+
     def _search_block(
         self, work: _Work, queries: NDArray[np.uint8], radius: int
     ) -> tuple[NDArray[np.int64], int]:
@@ -109,17 +118,20 @@ class MultiIndexEngine:
             keys = np.concatenate([kept, *flat])
         return np.sort(keys), len(abandoned)
 
-    def _scan(self, work: _Work, query: NDArray[np.uint8], radius: int) -> NDArray[np.int64]:
-        """Keys of every row within the radius of one query, by looking at all."""
-        row, parts = 0, []
-        while row < self.rows:
+    def _scan(
+        self, work: _Work, query: NDArray[np.uint8], radius: int, *, first: int = 0
+    ) -> NDArray[np.int64]:
+        """Keys of every row from `first` on within the radius of one query, by looking at all."""
+        row, parts = first, []
+        while True:
             found = flat_scan(
                 self._codes.ctypes.data, self.bits // 8, row, self.rows, query.ctypes.data, radius,
                 work.out.ctypes.data, len(work.out), work.temp.ctypes.data,
             )  # fmt: skip
             parts.append(work.out[:found].copy())
             row = int(work.temp[8])
-        return np.concatenate(parts) if parts else _NONE
+            if row >= self.rows:
+                return np.concatenate(parts)
 
     def _work(self, radius: int) -> _Work:
         known: dict[int, _Work] | None = getattr(self._threads, "work", None)
@@ -231,7 +243,9 @@ def open_multi_index(parameters: dict[str, Any], arrays: Mapping[str, NDArray[An
     if fits:
         tables = Tables(arrays["buckets"], arrays["signatures"], arrays["ids"])
         if tables_are_sound(layout, len(codes), tables):
-            return MultiIndexEngine(layout, codes, tables)
+            engine = MultiIndexEngine(layout, codes, tables)
+            engine.warm()
+            return engine
     raise SnapshotFormatError(
         "The tables of the multi-index are not what its layout needs.",
         next_step="This is a fault of the builder: keep the snapshot, go on serving the last good one, report it.",
