@@ -211,7 +211,7 @@ def test_hits_of_many_callers_at_once_are_all_recorded_and_files_rotate(
         value = listed["coffee.png"]["pdq"]
         matches = list(pool.map(lambda _: server.check(pdq(value))["matches"][0]["match_id"], range(64)))
     files = sorted((new_site.root / "hits").glob("*.jsonl"))
-    assert len(files) == 3
+    assert len(files) == 4  # three closed ones and the last
     assert all(file.stat().st_size < 4000 + 64 * 400 for file in files)
     assert set(matches) >= {hit["match_id"] for hit in new_site.hits()}
 
@@ -227,8 +227,8 @@ def test_a_hit_that_cannot_be_recorded_is_not_answered(new_site: Site, listed: L
         assert_problem(server.client.get("/readyz"), 503, "hit_log_unavailable")
         assert ask(server, "POST", "/v1/check").status_code == 200
         (new_site.root / "hits").mkdir()
+        eventually(lambda: server.client.get("/readyz").status_code == 200, "ready without another hit")
         assert server.client.post("/v1/check", json=item).status_code == 200
-        assert server.client.get("/readyz").status_code == 200
 
 
 def test_logs_hold_no_hash_no_name_no_address_and_no_line_for_what_was_not_found(
