@@ -25,6 +25,7 @@ from hashcheck_service.quota import Quota
 from hashcheck_service.settings import Settings
 
 _MAX_KEY_BYTES = 64 * 1024
+_TEST_FILES = 2  # matches of reserved hashes are no evidence of anything
 
 
 def utc_now() -> datetime:
@@ -53,6 +54,13 @@ class Service:
         self.hit_log = HitLog(
             settings.hit_log, file_bytes=settings.hit_log_file_bytes, keep_files=settings.hit_log_files
         )
+        # Anyone with a key can make the reserved hashes match: a log of their own, lest they push evidence out.
+        self.test_hit_log = HitLog(
+            settings.hit_log,
+            file_bytes=settings.hit_log_file_bytes,
+            keep_files=_TEST_FILES,
+            prefix="test-hits",
+        )
         self.checks_in_hand = 0
         self.pictures = asyncio.Semaphore(settings.limits.max_pictures_in_hand)
         # Searches that would hold up the event loop, and pictures. Both release the GIL for the most part.
@@ -73,6 +81,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Load the first snapshot, then follow the pointer and the key file until the end."""
         self.hit_log.start()
+        self.test_hit_log.start()
         await asyncio.to_thread(self._poll)
         follower = asyncio.create_task(self._follow())
         try:
@@ -82,6 +91,7 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError):
                 await follower
             await asyncio.to_thread(self.hit_log.close)
+            await asyncio.to_thread(self.test_hit_log.close)
             self.threads.shutdown()
 
     async def _follow(self) -> None:

@@ -89,9 +89,9 @@ class Site:
     def add_key(self, name: str = "acme") -> str:
         return done("hashcheck_service", "keys", "add", name, "--file", self.root / "keys.json").strip()
 
-    def hits(self) -> list[dict[str, Any]]:
-        """Every line of the hit log."""
-        files = sorted((self.root / "hits").glob("*.jsonl"))
+    def hits(self, prefix: str = "hits") -> list[dict[str, Any]]:
+        """Every line of the hit log, or with `test-hits` of that of the reserved test hashes."""
+        files = sorted((self.root / "hits").glob(f"{prefix}-*.jsonl"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 

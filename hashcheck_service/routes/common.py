@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from hashcheck_core.categories import Category
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.checks import Item, Result, check, search_cost
 from hashcheck_service.envelope import Context
@@ -90,7 +91,10 @@ async def verdicts(
     answers = [_answer(result, policy) for result in results]
     hits = [hit for answer in answers for hit in answer.matches]
     if hits:
-        await service.hit_log.record(_records(service, context, snapshot, results, answers))
+        records = _records(service, context, snapshot, results, answers)
+        for log, test in ((service.hit_log, False), (service.test_hit_log, True)):
+            if mine := [record for record in records if (record.category == Category.TEST) is test]:
+                await log.record(mine)
         for hit in hits:
             service.metrics.matches.labels(hit.category).inc()
     _count(service, items, results)

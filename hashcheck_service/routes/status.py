@@ -37,7 +37,7 @@ def status_router(service: Service) -> APIRouter:
         context = context_of(request.scope)
         context.route = "/readyz"
         snapshot = service.usable(context.snapshot)
-        if not service.hit_log.ready:
+        if not (service.hit_log.ready and service.test_hit_log.ready):
             raise unavailable(
                 "hit_log_unavailable", "Hits cannot be recorded, so matches cannot be answered."
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hashcheck_core.reserved import TEST_HASHES
 from hashcheck_core.snapshot.pointer import write_pointer
 from tests.hashcheck_service.test_check import assert_problem
 from tests.support import Server, Site, done, eventually, pdq, run, serving
@@ -214,6 +215,21 @@ def test_hits_of_many_callers_at_once_are_all_recorded_and_files_rotate(
     assert len(files) == 4  # three closed ones and the last
     assert all(file.stat().st_size < 4000 + 64 * 400 for file in files)
     assert set(matches) >= {hit["match_id"] for hit in new_site.hits()}
+
+
+def test_test_hashes_are_recorded_apart_and_push_no_evidence_out(new_site: Site, listed: Listed) -> None:
+    new_site.publish(new_site.build())
+    new_site.write_settings("hit_log_file_bytes = 1\nhit_log_files = 2\n")
+    with serving(new_site) as server:
+        [evidence] = server.check(pdq(listed["coffee.png"]["pdq"]))["matches"]
+        reserved = [{"type": h.type.name, "value": h.hex()} for h in TEST_HASHES]
+        for _ in range(5):
+            last = server.check(*reserved)["matches"]
+        assert [hit["match_id"] for hit in new_site.hits()] == [evidence["match_id"]]
+        tests = new_site.hits("test-hits")
+        assert {m["match_id"] for m in last} <= {hit["match_id"] for hit in tests}
+        assert {hit["category"] for hit in tests} == {"test"}
+        assert len(list((new_site.root / "hits").glob("test-hits-*"))) == 3  # two closed ones and the last
 
 
 def test_a_hit_that_cannot_be_recorded_is_not_answered(new_site: Site, listed: Listed) -> None:
