@@ -4,22 +4,28 @@
 - `unknown`: no match, and some hash could not be checked; `reasons` say why;
 - `no_match`: every hash was checked against the whole list, and none is on it.
 
-Hashes of all items are searched together, one call for each hash type.
+Hashes of all items are searched together, one call for each hash type. The action is that of all categories
+found, also of matches that are too many to be shown.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hashcheck_core.categories import Category
+from hashcheck_core.categories import CATEGORY_CODES, Category
 from hashcheck_core.degenerate import is_degenerate
 from hashcheck_core.errors import HashError
 from hashcheck_core.hash_types import HashType, parse_hex
 from hashcheck_core.snapshot.snapshot import Entry, HashTable, Snapshot
 from hashcheck_service.policy import Action, Policy, Verdict
 from hashcheck_service.wire import HashIn
+
+# Links to entries in force that are sorted to find the nearest; categories are taken from all of them.
+_MOST_COLLECTED: Final = 65_536
 
 
 class Reason(StrEnum):
@@ -107,8 +113,10 @@ def usable(hash_type: HashType, value: bytes, quality: int | None) -> Query | Re
 
 def check(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> list[Result]:
     """The result of each item, in order."""
-    found = _search(snapshot, policy, items)
-    return [_result(snapshot, policy, item, found.get(index, [])) for index, item in enumerate(items)]
+    found: dict[int, _Found] = {}
+    for index, one in _search(snapshot, policy, items):
+        found.setdefault(index, _Found()).add(one)
+    return [_result(snapshot, policy, item, found.get(index)) for index, item in enumerate(items)]
 
 
 def search_cost(snapshot: Snapshot, items: Sequence[Item]) -> int:
@@ -122,54 +130,77 @@ def search_cost(snapshot: Snapshot, items: Sequence[Item]) -> int:
     return cost
 
 
-def _search(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> dict[int, list[Match]]:
-    """The matches of each item that has any, by the item's place."""
-    values: dict[str, list[bytes]] = {}
-    owners: dict[str, list[int]] = {}
+@dataclass(slots=True)
+class _Found:
+    """What is listed within the radius and in force: every category, and the nearest matches."""
+
+    categories: set[Category] = field(default_factory=set)
+    matches: list[Match] = field(default_factory=list)
+
+    def add(self, other: "_Found") -> None:
+        self.categories |= other.categories
+        self.matches += other.matches
+
+
+def _search(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> Iterator[tuple[int, _Found]]:
+    """What was found for an item, by its place; once for each hash of it that found anything.
+
+    A value that several items bring is searched once.
+    """
+    owners: dict[str, dict[bytes, list[int]]] = {}
     for index, item in enumerate(items):
         for query in item.queries:
-            values.setdefault(query.hash_type.name, []).append(query.value)
-            owners.setdefault(query.hash_type.name, []).append(index)
-    found: dict[int, list[Match]] = {}
-    for name, wanted in values.items():
+            owners.setdefault(query.hash_type.name, {}).setdefault(query.value, []).append(index)
+    for name, by_value in owners.items():
         table = snapshot.tables[name]
-        queries = np.frombuffer(b"".join(wanted), np.uint8).reshape(len(wanted), -1)
+        queries = np.frombuffer(b"".join(by_value), np.uint8).reshape(len(by_value), -1)
         neighbours = table.search(queries, policy.radius_of(table.hash_type))
         if not len(neighbours.rows):
             continue
+        indexes = list(by_value.values())
         for place in np.flatnonzero(np.diff(neighbours.offsets)).tolist():
-            rows, distances = neighbours.of(place)
-            matches = _matches(snapshot, policy, table, rows.tolist(), distances.tolist())
-            if matches:
-                found.setdefault(owners[name][place], []).extend(matches)
-    return found
+            found = _in_force(snapshot, policy, table, *neighbours.of(place))
+            if found is not None:
+                yield from ((index, found) for index in indexes[place])
 
 
-def _matches(
-    snapshot: Snapshot, policy: Policy, table: HashTable, rows: list[int], distances: list[int]
-) -> list[Match]:
-    """One match for each entry in force, at its least distance (rows come nearest first)."""
-    seen: dict[int, int] = {}
-    for row, distance in zip(rows, distances, strict=True):
-        for entry in table.entries_of(row):
-            if entry not in seen and policy.in_force(snapshot.entries.category(entry)):
-                seen[entry] = distance
-        if len(seen) > policy.max_matches:
-            break
-    return [Match(snapshot.entries.entry(e), table.hash_type.name, d) for e, d in seen.items()]
+def _in_force(
+    snapshot: Snapshot, policy: Policy, table: HashTable, rows: NDArray[Any], distances: NDArray[Any]
+) -> _Found | None:
+    """Of the entries of `rows` (nearest first) all categories in force, and one match for each of the nearest
+    entries, at its least distance: one more than the policy shows, to tell that there are more."""
+    starts = table.offsets[rows].astype(np.int64)
+    counts = table.offsets[rows + 1].astype(np.int64) - starts
+    # Row by row, the places in `links` from its start on: a running number, less where its row began.
+    begins = np.cumsum(counts) - counts
+    entries = table.links[np.arange(counts.sum()) + np.repeat(starts - begins, counts)]
+    codes = snapshot.entries.categories[entries]
+    listed = np.bincount(codes, minlength=len(CATEGORY_CODES)).tolist()
+    in_force = [policy.in_force(category) for category in CATEGORY_CODES]
+    categories = {
+        category for category, n, yes in zip(CATEGORY_CODES, listed, in_force, strict=True) if n and yes
+    }
+    if not categories:
+        return None
+    chosen = np.flatnonzero(np.array(in_force)[codes])[:_MOST_COLLECTED]
+    nearest, first = np.unique(entries[chosen], return_index=True)
+    at = np.repeat(distances, counts)[chosen][first]
+    shown = np.argsort(at, kind="stable")[: policy.max_matches + 1]
+    matches = [
+        Match(snapshot.entries.entry(int(nearest[i])), table.hash_type.name, int(at[i])) for i in shown
+    ]
+    return _Found(categories, matches)
 
 
-def _result(snapshot: Snapshot, policy: Policy, item: Item, matches: list[Match]) -> Result:
+def _result(snapshot: Snapshot, policy: Policy, item: Item, found: _Found | None) -> Result:
     nearest: dict[tuple[str, str], Match] = {}
-    for match in sorted(matches, key=lambda m: (m.distance, m.hash_type, m.entry.id)):
+    for match in sorted(found.matches if found else (), key=lambda m: (m.distance, m.hash_type, m.entry.id)):
         nearest.setdefault((match.entry.id, match.hash_type), match)
     kept = list(nearest.values())[: policy.max_matches]
     reasons = sorted({*item.reasons, *(() if kept else _unlisted(snapshot, item))})
     verdict = Verdict.MATCH if kept else Verdict.UNKNOWN if reasons else Verdict.NO_MATCH
-    categories: list[Category] = [match.entry.category for match in kept]
-    return Result(
-        item.ref, verdict, policy.action(verdict, categories), reasons, kept, len(nearest) > len(kept)
-    )
+    action = policy.action(verdict, found.categories if found else ())
+    return Result(item.ref, verdict, action, reasons, kept, len(nearest) > len(kept))
 
 
 def _unlisted(snapshot: Snapshot, item: Item) -> tuple[Reason, ...]:

@@ -238,6 +238,21 @@ def test_an_item_with_more_matches_than_the_policy_shows_says_so(new_site: Site)
         assert result["more_matches"] is True
 
 
+def test_the_action_is_that_of_the_severest_match_though_it_is_not_shown(new_site: Site) -> None:
+    value, near = "5a" * 32, flipped("5a" * 32, 9)
+    rows = [f"a{i},pdq,{value},,A" for i in range(40)] + [f"b,pdq,{near},,B"]
+    new_site.feed.write_text("\n".join(["id,type,value,quality,category", *rows]))
+    new_site.publish(new_site.build())
+    new_site.write_settings(
+        '[policy]\ncategories = ["baseline", "national"]\nmax_matches = 2\n'
+        '[policy.match_actions]\nbaseline = "allow"\nnational = "block"\n'
+    )
+    with serving(new_site) as server:
+        result = server.check(pdq(value))
+        assert [m["category"] for m in result["matches"]] == ["baseline"] * 2
+        assert (result["action"], result["more_matches"]) == ("block", True)
+
+
 def test_over_quota_is_429_with_when_to_come_back(new_site: Site) -> None:
     new_site.publish(new_site.build())
     new_site.write_settings("[limits]\nhashes_per_minute = 10\n")
