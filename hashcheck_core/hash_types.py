@@ -48,11 +48,16 @@ class HashType:
                 f"Hash type {self.name!r} has {self.bits} bits.",
                 next_step=f"Give a multiple of 8 from {low} to {high}.",
             )
-        if not 0 <= self.radius <= self.bits // 4 or (self.radius and self.kind is HashKind.EXACT):
+        if not 0 <= self.radius <= self.max_radius:
             raise ConfigError(
                 f"Hash type {self.name!r} has radius {self.radius}.",
                 next_step="Exact types have radius 0; perceptual types at most a quarter of their bits.",
             )
+
+    @property
+    def max_radius(self) -> int:
+        """The largest radius that still means anything, in bits: a quarter of them, 0 for exact types."""
+        return 0 if self.kind is HashKind.EXACT else self.bits // 4
 
     @property
     def bytes(self) -> int:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from hashcheck_core.command_line import clock, run
 from hashcheck_core.errors import ConfigError
+from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.snapshot.opener import open_snapshot
 from hashcheck_core.snapshot.pointer import read_pointer
 from hashcheck_core.snapshot.signing import TrustedKeys
@@ -77,6 +78,12 @@ def check_config(config: Config, json: Json = False) -> None:
     """Read the settings, the keys and the snapshot in force, and say what would be served."""
     settings, trusted, keys = _checked(config)
     snapshot = open_snapshot(read_pointer(settings.snapshots), trusted, now=clock())
+    unknown = sorted(set(settings.policy.radius) - set(BUILT_IN_TYPES) - set(snapshot.tables))
+    if unknown:
+        raise ConfigError(
+            f"policy.radius names {unknown[0]!r}, which is no hash type of this snapshot.",
+            next_step=f"Use one of: {', '.join(sorted({*BUILT_IN_TYPES, *snapshot.tables}))}.",
+        )
     categories = sorted(settings.policy.categories)
     if json:
         summary = {

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hashcheck_core.categories import Category
-from hashcheck_core.hash_types import HashType
+from hashcheck_core.hash_types import BUILT_IN_TYPES, HashType
 
 
 class Verdict(StrEnum):
@@ -41,13 +41,21 @@ class Policy(BaseModel):
     # A dense family can hold thousands of entries; a caller acts on the first.
     max_matches: Annotated[int, Field(ge=1, le=1000)] = 20
 
+    @model_validator(mode="after")
+    def _radii_are_possible(self) -> Self:
+        for name, radius in self.radius.items():
+            known = BUILT_IN_TYPES.get(name)
+            if known is not None and radius > known.max_radius:
+                raise ValueError(f"radius {radius} of {name} is above {known.max_radius}")
+        return self
+
     def in_force(self, category: str) -> bool:
         """Reserved test hashes match for everyone; the rest as configured."""
         return category in self.categories or category == Category.TEST
 
     def radius_of(self, hash_type: HashType) -> int:
-        """The radius for a type, in bits; a configured one never exceeds a quarter of the type's bits."""
-        return min(self.radius.get(hash_type.name, hash_type.radius), hash_type.bits // 4)
+        """The radius for a type, in bits; a configured one never exceeds the type's largest."""
+        return min(self.radius.get(hash_type.name, hash_type.radius), hash_type.max_radius)
 
     def action(self, verdict: Verdict, categories: Iterable[Category]) -> Action:
         """The action for a verdict; for a match the severest of its categories' actions."""

@@ -362,6 +362,9 @@ def test_check_config_says_what_would_be_served(site: Site) -> None:
         ('trusted_keys = []', "trusted_keys"),
         ('snapshot = "x"', "snapshot: "),
         ("[policy]\nradius = {pdq = -1}", "policy.radius.pdq"),
+        ("[policy]\nradius = {md5 = 3}", "radius 3 of md5 is above 0"),
+        ("[policy]\nradius = {pdq = 65}", "radius 65 of pdq is above 64"),
+        ("[policy]\nradius = {phash = 17}", "radius 17 of phash is above 16"),
         ('[policy]\ncategories = ["everything"]', "policy.categories"),
         ("[limits]\nmax_items = 0", "limits.max_items"),
         ("= 3", "is not TOML"),
@@ -379,6 +382,16 @@ def test_a_mistake_in_the_settings_is_one_clear_line(new_site: Site, setting: st
         last = result.stderr.strip().splitlines()[-1]
         assert says in last
         assert "Traceback" not in result.stderr
+
+
+def test_check_config_refuses_a_radius_for_a_type_that_is_nowhere(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    new_site.add_key()
+    config = new_site.write_settings("[policy]\nradius = {pqd = 24}\n")
+    result = run("hashcheck_service", "check-config", "--config", config)
+    assert (result.returncode, "'pqd'" in result.stderr) == (2, True)
+    new_site.write_settings("[policy]\nradius = {pdq = 24, md5 = 0}\n")
+    done("hashcheck_service", "check-config", "--config", config)
 
 
 def test_the_environment_stands_above_the_file(site: Site) -> None:
