@@ -20,6 +20,7 @@ from hashcheck_service.follower import SnapshotFollower
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics
+from hashcheck_service.places import Places
 from hashcheck_service.problems import from_error, no_snapshot
 from hashcheck_service.quota import Quota
 from hashcheck_service.settings import Settings
@@ -61,10 +62,13 @@ class Service:
             keep_files=_TEST_FILES,
             prefix="test-hits",
         )
-        self.checks_in_hand = 0
-        self.pictures = asyncio.Semaphore(settings.limits.max_pictures_in_hand)
-        # Searches that would hold up the event loop, and pictures. Both release the GIL for the most part.
-        self.threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="work")
+        # Pictures have places and threads of their own, so that no number of them keeps a hash check waiting.
+        limits = settings.limits
+        self.checks = Places(limits.max_checks_in_hand, "checks")
+        self.pictures = Places(limits.max_pictures_in_hand + limits.max_pictures_waiting, "pictures")
+        self.picture_threads = ThreadPoolExecutor(limits.max_pictures_in_hand, "picture")
+        # Searches that would hold up the event loop. They release the GIL for the most part.
+        self.search_threads = ThreadPoolExecutor(4, "search")
         self._keys_changed = self._keys_stamp()
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
@@ -92,7 +96,8 @@ class Service:
                 await follower
             await asyncio.to_thread(self.hit_log.close)
             await asyncio.to_thread(self.test_hit_log.close)
-            self.threads.shutdown()
+            self.search_threads.shutdown()
+            self.picture_threads.shutdown()
 
     async def _follow(self) -> None:
         while True:

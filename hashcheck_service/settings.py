@@ -39,6 +39,8 @@ class Limits(BaseModel):
     max_checks_in_hand: Positive = 256
     # A decoded picture may take 300 MB: so many at a time.
     max_pictures_in_hand: Positive = 2
+    # Beside those, so many bodies (max_media_bytes each) are read or wait for a thread; the next is refused.
+    max_pictures_waiting: Annotated[int, Field(ge=0)] = 8
     # None: no quota. Counted for each tenant in each worker.
     hashes_per_minute: Positive | None = None
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from hashcheck_service.checks import read_item
 from hashcheck_service.envelope import context_of
 from hashcheck_service.problems import Problem
-from hashcheck_service.routes.common import json_response, place, read_body, snapshot_ref, tenant, verdicts
+from hashcheck_service.routes.common import json_response, read_body, snapshot_ref, tenant, verdicts
 from hashcheck_service.service import Service
 from hashcheck_service.settings import Limits
 from hashcheck_service.wire import CheckRequest, CheckResponse
@@ -24,7 +24,7 @@ def check_handler(service: Service) -> Handler:
         context = context_of(request.scope)
         context.route = "/v1/check"
         context.tenant = tenant(service, request)
-        async with place(service):
+        with service.checks.place():
             _expect_json(request)
             body = await read_body(request, service.limits.max_body_bytes, service.limits.body_seconds)
             asked = read_request(body, service.limits)

@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +16,7 @@ from hashcheck_service.checks import Item, Result, check, search_cost
 from hashcheck_service.envelope import Context
 from hashcheck_service.hit_log import HitRecord
 from hashcheck_service.policy import Policy, Verdict
-from hashcheck_service.problems import Problem, unavailable
+from hashcheck_service.problems import Problem
 from hashcheck_service.service import Service
 from hashcheck_service.wire import MatchOut, ResultOut, SnapshotRef
 
@@ -68,24 +68,12 @@ def _too_large(limit: int) -> Problem:
     return Problem(413, "body_too_large", f"A body has at most {limit} bytes.", {"Connection": "close"})
 
 
-@asynccontextmanager
-async def place(service: Service) -> AsyncIterator[None]:
-    """A place among the checks in hand; raises Problem 503 at once where all are taken."""
-    if service.checks_in_hand >= service.limits.max_checks_in_hand:
-        raise unavailable("overloaded", "Too many checks are in hand.", retry_after=1)
-    service.checks_in_hand += 1
-    try:
-        yield
-    finally:
-        service.checks_in_hand -= 1
-
-
 async def verdicts(
     service: Service, context: Context, snapshot: Snapshot, items: Sequence[Item], policy: Policy
 ) -> list[ResultOut]:
     """Check `items`, count them, put every hit on record, and only then answer."""
     if search_cost(snapshot, items) > _INLINE_BYTES:
-        results = await in_thread(service, lambda: check(snapshot, policy, items))
+        results = await in_thread(service.search_threads, lambda: check(snapshot, policy, items))
     else:
         results = check(snapshot, policy, items)
     answers = [_answer(result, policy) for result in results]
@@ -101,8 +89,8 @@ async def verdicts(
     return answers
 
 
-async def in_thread(service: Service, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(service.threads, work)
+async def in_thread(threads: Executor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
 def json_response(content: object) -> Response:

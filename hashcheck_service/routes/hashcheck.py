@@ -14,7 +14,7 @@ from hashcheck_service.envelope import context_of
 from hashcheck_service.policy import Verdict
 from hashcheck_service.problems import Problem, unavailable
 from hashcheck_service.routes.check import Handler
-from hashcheck_service.routes.common import place, read_body, tenant, verdicts
+from hashcheck_service.routes.common import read_body, tenant, verdicts
 from hashcheck_service.service import Service
 from hashcheck_service.wire import HashIn
 
@@ -30,7 +30,7 @@ def hashcheck_handler(service: Service, hash_type: str, *, test: bool) -> Handle
         context = context_of(request.scope)
         context.route = f"/v1{'/test' if test else ''}/check/{hash_type}"
         context.tenant = tenant(service, request, basic=True)
-        async with place(service):
+        with service.checks.place():
             body = await read_body(request, _MAX_BODY, service.limits.body_seconds)
             service.quota.spend(context.tenant, 1)
             snapshot = service.usable(context.snapshot)

@@ -14,7 +14,6 @@ from hashcheck_service.routes.check import Handler
 from hashcheck_service.routes.common import (
     in_thread,
     json_response,
-    place,
     read_body,
     snapshot_ref,
     tenant,
@@ -33,17 +32,16 @@ def media_handler(service: Service) -> Handler:
         context.route = "/v1/check/media"
         context.tenant = tenant(service, request)
         ref, dihedral = _parameters(request, limits.max_ref_chars)
-        async with place(service):
+        with service.pictures.place():
             _expect_picture(request)
             data = await read_body(request, limits.max_media_bytes, limits.body_seconds)
             if not data:
                 raise Problem(422, "empty_body", "Send the bytes of one picture.")
             service.quota.spend(context.tenant, 1)
             snapshot = service.usable(context.snapshot)
-            async with service.pictures:
-                hashes, reasons = await in_thread(
-                    service, lambda: hash_media(data, image_limits, dihedral=dihedral)
-                )
+            hashes, reasons = await in_thread(
+                service.picture_threads, lambda: hash_media(data, image_limits, dihedral=dihedral)
+            )
             item = _item(snapshot, ref, hashes, reasons)
             results = await verdicts(service, context, snapshot, [item], service.policy)
         computed = [_computed(item) for item in hashes]

@@ -328,6 +328,34 @@ def test_more_than_it_can_hold_is_refused_at_once(new_site: Site) -> None:
         eventually(lambda: ask(server, "POST", "/v1/check").status_code == 200, "places free again")
 
 
+def test_pictures_have_places_of_their_own_and_starve_no_hash_check(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    new_site.write_settings(
+        "[limits]\nmax_checks_in_hand = 1\nmax_pictures_in_hand = 1\nmax_pictures_waiting = 1\n"
+    )
+    headers = {"Content-Type": "image/png"}
+    with serving(new_site) as server:
+        port = int(server.url.rpartition(":")[2])
+        held = []
+        for _ in range(2):
+            raw = socket.create_connection(("127.0.0.1", port))
+            raw.sendall(
+                b"POST /v1/check/media HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n"
+                b"Authorization: Bearer " + server.key.encode() + b"\r\n\r\n{"
+            )
+            held.append(raw)
+
+        def picture() -> httpx.Response:
+            return server.client.post("/v1/check/media", content=b"x", headers=headers)
+
+        eventually(lambda: picture().status_code == 503, "both places taken")
+        assert_problem(picture(), 503, "overloaded")
+        assert ask(server, "POST", "/v1/check").status_code == 200
+        for raw in held:
+            raw.close()
+        eventually(lambda: picture().status_code == 200, "places free again")
+
+
 def test_a_stop_answers_what_is_in_hand(new_site: Site) -> None:
     new_site.publish(new_site.build())
     with serving(new_site) as server:
