@@ -111,23 +111,42 @@ def usable(hash_type: HashType, value: bytes, quality: int | None) -> Query | Re
     return Query(hash_type, value)
 
 
-def check(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> list[Result]:
-    """The result of each item, in order."""
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How the hashes of one type were searched: how many, how many of them by a scan of the whole list though the
+    engine has a better plan, and whether the radius was beyond that plan."""
+
+    hash_type: str
+    queries: int
+    scanned: int
+    beyond_plan: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The result of each item, in order, and how they were come by."""
+
+    results: Sequence[Result]
+    searches: Sequence[Search]
+
+
+def check(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> Checked:
+    """Check `items` against `snapshot` under `policy`."""
     found: dict[int, _Found] = {}
-    for index, one in _search(snapshot, policy, items):
+    searches: list[Search] = []
+    for index, one in _search(snapshot, policy, items, searches):
         found.setdefault(index, _Found()).add(one)
-    return [_result(snapshot, policy, item, found.get(index)) for index, item in enumerate(items)]
+    results = [_result(snapshot, policy, item, found.get(index)) for index, item in enumerate(items)]
+    return Checked(results, searches)
 
 
-def search_cost(snapshot: Snapshot, items: Sequence[Item]) -> int:
-    """Bytes of codes that a flat scan reads to check `items`: the caller decides by it where to search."""
-    cost = 0
-    for item in items:
-        for query in item.queries:
-            engine = snapshot.tables[query.hash_type.name].engine
-            if engine.name == "flat":
-                cost += engine.rows * query.hash_type.bytes
-    return cost
+def expected_seconds(snapshot: Snapshot, items: Sequence[Item]) -> float:
+    """About how long the searches of `items` take: the caller decides by it where to search."""
+    return sum(
+        snapshot.tables[query.hash_type.name].engine.seconds_per_query
+        for item in items
+        for query in item.queries
+    )
 
 
 @dataclass(slots=True)
@@ -142,10 +161,12 @@ class _Found:
         self.matches += other.matches
 
 
-def _search(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> Iterator[tuple[int, _Found]]:
+def _search(
+    snapshot: Snapshot, policy: Policy, items: Sequence[Item], searches: list[Search]
+) -> Iterator[tuple[int, _Found]]:
     """What was found for an item, by its place; once for each hash of it that found anything.
 
-    A value that several items bring is searched once.
+    A value that several items bring is searched once. `searches` is told of each search.
     """
     owners: dict[str, dict[bytes, list[int]]] = {}
     for index, item in enumerate(items):
@@ -154,7 +175,10 @@ def _search(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> Iterat
     for name, by_value in owners.items():
         table = snapshot.tables[name]
         queries = np.frombuffer(b"".join(by_value), np.uint8).reshape(len(by_value), -1)
-        neighbours = table.search(queries, policy.radius_of(table.hash_type))
+        radius = policy.radius_of(table.hash_type)
+        neighbours = table.search(queries, radius)
+        beyond = radius > table.engine.planned_radius
+        searches.append(Search(name, len(queries), neighbours.scanned, beyond))
         if not len(neighbours.rows):
             continue
         indexes = list(by_value.values())

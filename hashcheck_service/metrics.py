@@ -26,6 +26,15 @@ class Metrics:
         self.checks = Counter("hashcheck_checks", "Items checked.", ["verdict"], registry=registry)
         self.hashes = Counter("hashcheck_hashes", "Hashes sent.", ["type", "verdict"], registry=registry)
         self.matches = Counter("hashcheck_matches", "Matches answered.", ["category"], registry=registry)
+        self.flat_scans = Counter(
+            "hashcheck_flat_scans",
+            "Queries whose buckets were too full and that were answered by a scan of the whole list.",
+            ["type"],
+            registry=registry,
+        )
+        self.beyond_plan = Counter(
+            "hashcheck_beyond_plan", "Queries at a radius above the planned one.", ["type"], registry=registry
+        )
         self.requests = Histogram(
             "hashcheck_request_seconds",
             "Time from the first byte of a request in hand to its answer.",

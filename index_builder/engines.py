@@ -22,8 +22,12 @@ from hashcheck_core.snapshot.writer import Allocate
 TableBuilder = Callable[[Allocate], Mapping[str, NDArray[Any]]]
 
 
-def choose_engine(hash_type: HashType, codes: NDArray[np.uint8]) -> tuple[EngineSpec, TableBuilder]:
+def choose_engine(
+    hash_type: HashType, codes: NDArray[np.uint8], on_step: Callable[[str], None] = lambda _: None
+) -> tuple[EngineSpec, TableBuilder]:
     """The engine for `codes`, uint8 (n, bits / 8), distinct and ascending, and what builds its tables.
+
+    `on_step` hears how far the tables are.
 
     Exact types are bisected. Perceptual ones get the multi-index that the cost model likes best for their radius, or
     the flat scan where there are too few for a table to pay.
@@ -37,7 +41,10 @@ def choose_engine(hash_type: HashType, codes: NDArray[np.uint8]) -> tuple[Engine
     layout = replace(layout, permutation=choose_permutation(sample, layout))
 
     def build(allocate: Allocate) -> Mapping[str, NDArray[Any]]:
-        tables = build_tables(layout, codes, allocate=allocate)
+        def on_chunk(done: int, of: int) -> None:
+            on_step(f"{hash_type.name}: table {done} of {of}")
+
+        tables = build_tables(layout, codes, allocate=allocate, on_chunk=on_chunk)
         return {"buckets": tables.buckets, "signatures": tables.signatures, "ids": tables.ids}
 
     return EngineSpec(MultiIndexEngine.name, layout.parameters()), build

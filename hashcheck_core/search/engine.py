@@ -53,6 +53,11 @@ class SearchEngine(Protocol):
         """The largest radius the engine was planned for; beyond it answers are exact too, but may cost more."""
         ...
 
+    @property
+    def seconds_per_query(self) -> float:
+        """A rough estimate of one query's time, for deciding where to run a batch; not a promise."""
+        ...
+
     def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours: ...
 
 

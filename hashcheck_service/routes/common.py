@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from hashcheck_core.categories import Category
 from hashcheck_core.snapshot.snapshot import Snapshot
-from hashcheck_service.checks import Item, Result, check, search_cost
+from hashcheck_service.checks import Checked, Item, Result, check, expected_seconds
 from hashcheck_service.envelope import Context
 from hashcheck_service.hit_log import HitRecord
 from hashcheck_service.policy import Policy, Verdict
@@ -22,8 +22,8 @@ from hashcheck_service.wire import MatchOut, ResultOut, SnapshotRef
 
 T = TypeVar("T")
 
-# A flat scan reads some 30 GB/s: above about a millisecond of it, a search leaves the event loop for a thread.
-_INLINE_BYTES = 32 * 1024 * 1024
+# Searches that take longer leave the event loop for a thread: handing one over costs some 50 µs.
+_INLINE_SECONDS = 0.001
 
 
 def tenant(service: Service, request: Request, *, basic: bool = False) -> str:
@@ -72,10 +72,11 @@ async def verdicts(
     service: Service, context: Context, snapshot: Snapshot, items: Sequence[Item], policy: Policy
 ) -> list[ResultOut]:
     """Check `items`, count them, put every hit on record, and only then answer."""
-    if search_cost(snapshot, items) > _INLINE_BYTES:
-        results = await in_thread(service.search_threads, lambda: check(snapshot, policy, items))
+    if expected_seconds(snapshot, items) > _INLINE_SECONDS:
+        checked = await in_thread(service.search_threads, lambda: check(snapshot, policy, items))
     else:
-        results = check(snapshot, policy, items)
+        checked = check(snapshot, policy, items)
+    results = checked.results
     answers = [_answer(result, policy) for result in results]
     hits = [hit for answer in answers for hit in answer.matches]
     if hits:
@@ -85,7 +86,7 @@ async def verdicts(
                 await log.record(mine)
         for hit in hits:
             service.metrics.matches.labels(hit.category).inc()
-    _count(service, items, results)
+    _count(service, items, checked)
     return answers
 
 
@@ -143,10 +144,15 @@ def _records(
     ]
 
 
-def _count(service: Service, items: Sequence[Item], results: Sequence[Result]) -> None:
-    """Items by verdict; hashes by type and by what became of them."""
+def _count(service: Service, items: Sequence[Item], checked: Checked) -> None:
+    """Items by verdict; hashes by type and by what became of them; searches that had to scan the whole list."""
     metrics = service.metrics
-    for item, result in zip(items, results, strict=True):
+    for search in checked.searches:
+        if search.scanned:
+            metrics.flat_scans.labels(search.hash_type).inc(search.scanned)
+        if search.beyond_plan:
+            metrics.beyond_plan.labels(search.hash_type).inc(search.queries)
+    for item, result in zip(items, checked.results, strict=True):
         metrics.checks.labels(result.verdict).inc()
         matched = {match.hash_type for match in result.matches}
         for query in item.queries:

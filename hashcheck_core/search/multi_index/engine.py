@@ -8,6 +8,7 @@ flat scan, exactly all the same.
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from hashcheck_core.errors import SnapshotFormatError
 from hashcheck_core.search.engine import Neighbours, check_queries
 from hashcheck_core.search.multi_index import kernels as k
-from hashcheck_core.search.multi_index.cost import PRICES, flat_picoseconds
+from hashcheck_core.search.multi_index.cost import PRICES, expected_nanoseconds, flat_picoseconds
 from hashcheck_core.search.multi_index.layout import Layout
 from hashcheck_core.search.multi_index.probes import ProbePlan, plan_probes
 from hashcheck_core.search.multi_index.scan import flat_scan
@@ -70,6 +71,10 @@ class MultiIndexEngine:
     @property
     def planned_radius(self) -> int:
         return self.layout.radius
+
+    @cached_property
+    def seconds_per_query(self) -> float:
+        return expected_nanoseconds(self.layout, self.rows) / 1e9
 
     def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours:
         """See SearchEngine.search. Holds no lock while it searches."""
