@@ -7,6 +7,7 @@ neighbours that an engine does not give are counted as missing. Ratios are what 
 import argparse
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -105,15 +106,17 @@ def usearch(codes: Codes, radius: int, *, exact: bool) -> Built:
 def ours(codes: Codes, radius: int) -> Built:
     """What index_builder chooses for such a list."""
     kind = HashType("bench", codes.shape[1] * 8, HashKind.PERCEPTUAL, radius)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     spec, build = choose_engine(kind, codes)
     arrays = {"codes": codes, **build(_zeros)}
+    peak = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
     engine = open_engine(spec.name, spec.parameters, arrays)
 
     def rows(queries: Codes) -> list[set[int]]:
         found: Neighbours = engine.search(queries, radius)
         return [set(found.of(i)[0].tolist()) for i in range(len(queries))]
 
-    more: dict[str, Any] = {"parameters": spec.name}
+    more: dict[str, Any] = {"parameters": spec.name, "peak_build_gib": round(peak / 2**20, 2)}
     size = float(codes.shape[1])
     if spec.parameters:
         layout = Layout.of_parameters(kind.bits, spec.parameters)

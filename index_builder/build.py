@@ -60,7 +60,7 @@ def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progre
     runs = [_read_feed(feed, types, collector, now, progress) for feed in config.feed]
 
     progress.step("sorting")
-    entries, hashes = collector.finish()
+    entries, hashes = collector.finish(progress.step)
     content = SnapshotContent(
         version=version,
         created_at=now,

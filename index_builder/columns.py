@@ -5,7 +5,7 @@ Equal hashes become one row that keeps every entry that lists them.
 
 import hmac
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,7 +78,7 @@ class ColumnCollector:
         rows.codes += value
         rows.entries.append(entry)
 
-    def finish(self) -> tuple[EntryColumns, list[HashColumns]]:
+    def finish(self, on_step: Callable[[str], None]) -> tuple[EntryColumns, list[HashColumns]]:
         """The columns, sorted: entries by id, hashes by their bytes, the entries of a hash by number."""
         ids = np.frombuffer(bytes(self._ids), np.uint8).reshape(-1, ENTRY_ID_BYTES)
         order = np.argsort(as_keys(ids), kind="stable")
@@ -91,14 +91,16 @@ class ColumnCollector:
             source_names=[[name] for name in self._source_names],
         )
         tables = [
-            _hash_columns(self._types[name], rows, number)
+            _hash_columns(self._types[name], rows, number, on_step)
             for name, rows in self._rows.items()
             if rows.entries
         ]
         return entries, tables
 
 
-def _hash_columns(hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint32]) -> HashColumns:
+def _hash_columns(
+    hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint32], on_step: Callable[[str], None]
+) -> HashColumns:
     codes = np.frombuffer(bytes(rows.codes), np.uint8).reshape(-1, hash_type.bytes)
     links = number[np.asarray(rows.entries, np.uint32)]
     by_link = np.argsort(links, kind="stable")
@@ -112,7 +114,7 @@ def _hash_columns(hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint3
     starts = np.flatnonzero(new_code)
     reserved = {bytes(item.value) for item in TEST_HASHES if item.type.name == hash_type.name}
     distinct = np.ascontiguousarray(codes[starts])
-    engine, build_tables = choose_engine(hash_type, distinct)
+    engine, build_tables = choose_engine(hash_type, distinct, on_step)
     return HashColumns(
         hash_type=hash_type,
         codes=distinct,
