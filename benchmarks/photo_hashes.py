@@ -39,8 +39,8 @@ def photo_hashes(count: int) -> NDArray[np.uint8]:
                 seed += 8
                 for part in pool.map(_variants, seeds):
                     found.update(part)
-        order = np.random.default_rng(1).permutation(sorted(found))[:count]
-        file.write_bytes(b"".join(bytes(code) for code in order))
+        codes = np.frombuffer(b"".join(sorted(found)), np.uint8).reshape(-1, 32)
+        file.write_bytes(np.random.default_rng(1).permutation(codes)[:count].tobytes())
     return np.frombuffer(file.read_bytes(), np.uint8).reshape(-1, 32)
 
 

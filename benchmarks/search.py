@@ -201,8 +201,9 @@ def adversarial(codes: Codes, radius: int, rng: np.random.Generator) -> Iterator
     """Queries meant to meet the crowded buckets of a family."""
     values, counts = np.unique(codes, axis=0, return_counts=True)
     block = values[int(np.argmax(counts))]
-    sample = codes[rng.integers(0, len(codes), 3000)]
-    near = np.bitwise_count(sample[:, None] ^ sample[None, :]).sum(axis=2) <= 12
+    sample = codes[rng.integers(0, len(codes), 2000)]
+    apart = np.bitwise_count(sample[:, None] ^ sample[None, :]).sum(axis=2)
+    near = (apart > 0) & (apart <= 12)
     centre = sample[int(np.argmax(near.sum(axis=1)))]
     width = codes.shape[1]
     stranger = rng.integers(0, 256, width, np.uint8)

@@ -1,6 +1,7 @@
 """The house keeps its own rules: arrows, docs that are true, lock files, the image's steps."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.samples import Sample
 
+from benchmarks.search_report import NUMBERS, render
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.reserved import TEST_HASHES
 from hashcheck_service.checks import Reason as CheckReason
@@ -113,6 +115,10 @@ def test_the_config_of_the_documentation_is_one() -> None:
     config = BuildConfig.model_validate(tomllib.loads(example))
     config.hash_types()
     assert [feed.format for feed in config.feed] == ["csv", "lines"]
+
+
+def test_the_page_of_search_figures_is_made_from_its_numbers() -> None:
+    assert DOCS["search.md"] == render(json.loads(NUMBERS.read_text()))
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -20,11 +20,13 @@ from hashcheck_core.search.multi_index import kernels as k
 from hashcheck_core.search.multi_index.cost import PRICES, expected_nanoseconds, flat_picoseconds
 from hashcheck_core.search.multi_index.layout import Layout
 from hashcheck_core.search.multi_index.probes import ProbePlan, plan_probes
-from hashcheck_core.search.multi_index.scan import flat_scan
 from hashcheck_core.search.multi_index.tables import Tables, shapes, tables_are_sound
 
 _BLOCK: Final = 1024  # queries handed to the kernel at once
-_ROOM: Final = 1 << 16  # matches a thread's buffer holds before it has to grow
+_QUERY: Final = 48  # bits below the query's number in a key
+_ROOM: Final = (
+    1 << 20
+)  # matches a thread's buffer holds before it has to grow; pages never written take no memory
 
 # A query may spend this share of a flat scan before it is given to one: whatever it is, it then costs at most 1.15
 # flat scans, and 1.2 is promised.
@@ -33,16 +35,10 @@ _SHARE: Final = 0.15
 
 @dataclass(slots=True)
 class _Work:
-    """One thread's buffers for one radius. `context` holds their addresses: they live as long as it does.
+    """One thread's buffers for one radius. `context` holds their addresses: they live as long as it does."""
 
-    `probed`: whether tables are used at this radius, or every query is scanned flat.
-    """
-
-    probed: bool
     context: NDArray[np.int64]
     out: NDArray[np.int64]
-    spent: NDArray[np.int64]
-    temp: NDArray[np.int64]
     others: tuple[Any, ...]
 
 
@@ -80,63 +76,37 @@ class MultiIndexEngine:
         """See SearchEngine.search. Holds no lock while it searches."""
         check_queries(queries, self.bits)
         work = self._work(radius)
-        if len(queries) <= _BLOCK and work.probed and k.search(work.context, queries) == 0:
-            return Neighbours(np.zeros(len(queries) + 1, np.int64), _NO_ROWS, _NO_DISTANCES)
-        blocks = range(0, len(queries), _BLOCK)
-        found = [self._search_block(work, queries[first : first + _BLOCK], radius) for first in blocks]
-        counts = [np.bincount(keys >> 48, minlength=_BLOCK) for keys, _ in found]
-        offsets = np.zeros(len(queries) + 1, np.int64)
-        np.cumsum(np.concatenate([_NONE, *counts])[: len(queries)], out=offsets[1:])
-        keys = np.concatenate([_NONE, *(keys for keys, _ in found)])
-        return Neighbours(
-            offsets,
-            (keys & 0xFFFFFFFF).astype(np.uint32),
-            ((keys >> 32) & 0xFFFF).astype(np.uint16),
-            sum(scanned for _, scanned in found),
-        )
+        if len(queries) <= _BLOCK:
+            found = k.search(work.context, queries)
+            if found == 0:  # as nearly always
+                scanned = int(work.context[k.SCANNED])
+                return Neighbours(np.zeros(len(queries) + 1, np.int64), _NO_ROWS, _NO_DISTANCES, scanned)
+            return _neighbours(*self._collect(work, queries, found), len(queries))
+        parts, total = [_NONE], 0
+        for first in range(0, len(queries), _BLOCK):
+            block = queries[first : first + _BLOCK]
+            keys, scanned = self._collect(work, block, k.search(work.context, block))
+            parts.append(keys + (first << _QUERY))
+            total += scanned
+        return _neighbours(np.concatenate(parts), total, len(queries))
 
     def warm(self) -> None:
         """Have every kernel compiled or loaded, and the planned radius's probes made, before the first query."""
         query = np.zeros((1, self.bits // 8), np.uint8)
         readonly = np.frombuffer(query.tobytes(), np.uint8).reshape(query.shape)
-        work = self._work(self.planned_radius)
         for hashes in (query, readonly):  # to numba these are two types
-            self._scan(work, hashes[0], self.planned_radius, first=self.rows)
-            k.search(work.context, hashes)
+            self.search(hashes, self.planned_radius)
 
-    def _search_block(
-        self, work: _Work, queries: NDArray[np.uint8], radius: int
-    ) -> tuple[NDArray[np.int64], int]:
-        """Sorted keys query << 48 | distance << 32 | row, and how many queries were scanned flat."""
-        if work.probed:
-            k.search(work.context, queries)
-            if work.context[k.MATCHES] > len(work.out):
-                self._make_room(work, int(work.context[k.MATCHES]))
-                k.search(work.context, queries)
-            keys = work.out[: work.context[k.MATCHES]]
-            abandoned = np.flatnonzero(work.spent[: len(queries)] < 0)
-        else:
-            keys, abandoned = _NONE, np.arange(len(queries))
-        if len(abandoned):
-            kept = keys[work.spent[keys >> 48] >= 0]
-            flat = [self._scan(work, queries[query], radius) | (query << 48) for query in abandoned.tolist()]
-            keys = np.concatenate([kept, *flat])
-        return np.sort(keys), len(abandoned)
+    def _collect(self, work: _Work, queries: NDArray[np.uint8], found: int) -> tuple[NDArray[np.int64], int]:
+        """Sorted keys of the block just searched, and how many of its queries were scanned flat.
 
-    def _scan(
-        self, work: _Work, query: NDArray[np.uint8], radius: int, *, first: int = 0
-    ) -> NDArray[np.int64]:
-        """Keys of every row from `first` on within the radius of one query, by looking at all."""
-        row, parts = first, []
-        while True:
-            found = flat_scan(
-                self._codes.ctypes.data, self.bits // 8, row, self.rows, query.ctypes.data, radius,
-                work.out.ctypes.data, len(work.out), work.temp.ctypes.data,
-            )  # fmt: skip
-            parts.append(work.out[:found].copy())
-            row = int(work.temp[8])
-            if row >= self.rows:
-                return np.concatenate(parts)
+        `found`: what the kernel answered. While it says that there was no room, it is given more and asked again.
+        """
+        while found < 0:
+            work.out = np.zeros(4 * len(work.out), np.int64)
+            self._set_out(work)
+            found = k.search(work.context, queries)
+        return np.sort(work.out[:found]), int(work.context[k.SCANNED])
 
     def _work(self, radius: int) -> _Work:
         known: dict[int, _Work] | None = getattr(self._threads, "work", None)
@@ -153,14 +123,11 @@ class MultiIndexEngine:
         words = -(-self.bits // 64)
         scratch = np.zeros(k.SCRATCH_SIZE, np.int64)
         permuted = np.zeros((_BLOCK, words), np.uint64)
-        budget = 0 if plan is None else self._budget(plan)
+        spent, temp = np.zeros(_BLOCK, np.int64), np.zeros(8, np.int64)
         work = _Work(
-            budget > 0,
             np.zeros(k.CONTEXT_SIZE, np.int64),
             np.zeros(_ROOM, np.int64),
-            np.zeros(_BLOCK, np.int64),
-            np.zeros(9, np.int64),
-            (scratch, permuted, plan),
+            (scratch, permuted, spent, temp, plan),
         )
         values = {
             k.CODES: self._codes.ctypes.data,
@@ -180,7 +147,9 @@ class MultiIndexEngine:
             k.ALIGN: -32 if self._tables.signatures.nbytes > PRICES.cache_bytes else -1,
             k.RADIUS: radius,
             k.SCRATCH: scratch.ctypes.data,
-            k.SPENT: work.spent.ctypes.data,
+            k.SPENT: spent.ctypes.data,
+            k.TEMP: temp.ctypes.data,
+            k.ROWS: self.rows,
             k.PERMUTED: permuted.ctypes.data,
             k.PRICE_PROBE: PRICES.probe_budget,
             k.PRICE_ENTRY: PRICES.entry_budget,
@@ -193,7 +162,7 @@ class MultiIndexEngine:
                 k.PROBES: plan.probes.ctypes.data,
                 k.LINES: plan.lines.ctypes.data,
                 k.LIMITS: plan.limits.ctypes.data,
-                k.BUDGET: budget,
+                k.BUDGET: self._budget(plan),
             }
         for place, value in values.items():
             work.context[place] = value
@@ -219,13 +188,18 @@ class MultiIndexEngine:
             return 0
         return int(max(_SHARE * flat, min(1.5 * usual, 0.3 * flat)))
 
-    def _make_room(self, work: _Work, found: int) -> None:
-        work.out = np.zeros(2 * found, np.int64)
-        self._set_out(work)
-
     def _set_out(self, work: _Work) -> None:
         work.context[k.OUT] = work.out.ctypes.data
         work.context[k.ROOM] = len(work.out)
+
+
+def _neighbours(keys: NDArray[np.int64], scanned: int, queries: int) -> Neighbours:
+    """From sorted keys query << 48 | distance << 32 | row."""
+    if queries == 1:
+        offsets = np.array((0, len(keys)), np.int64)
+    else:
+        offsets = np.searchsorted(keys, np.arange(queries + 1, dtype=np.int64) << _QUERY)
+    return Neighbours(offsets, keys.astype(np.uint32), (keys >> 32).astype(np.uint16), scanned)
 
 
 _NONE = np.empty(0, np.int64)

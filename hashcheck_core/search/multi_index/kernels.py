@@ -7,8 +7,8 @@ their row numbers and then their codes prefetched, and are compared in bulk. A r
 chunk that finds it.
 
 Work is counted as it comes (probes, entries before they are scanned, survivors before they are compared), in
-picoseconds by the prices in the context. A query that would exceed its budget is abandoned and marked; the caller
-scans flat for it. Nothing here checks a bound: `engine` hands over arrays that `tables_are_sound` has passed.
+picoseconds by the prices in the context. A query that would exceed its budget is abandoned and scanned flat.
+Nothing here checks a bound: `engine` hands over arrays that `tables_are_sound` has passed.
 """
 
 from typing import Any, Final
@@ -30,15 +30,15 @@ from hashcheck_core.search.multi_index.intrinsics import (
 )
 from hashcheck_core.search.multi_index.jit import inlined, kernel
 from hashcheck_core.search.multi_index.probes import GROUP_PROBES
-from hashcheck_core.search.multi_index.scan import row_distance
+from hashcheck_core.search.multi_index.scan import flat_scan, row_distance
 
 # The context: int64 values, most of them addresses. First the index, then the radius, then the thread's buffers.
 (
     CODES, WIDTH, WORDS, BITS, SIGNATURE_BITS, CHUNKS, STRIDE, SIGNATURES, IDS, BUCKETS, STARTS, BYTE_TABLE, ALIGN,
     RADIUS, GROUPS, GROUP_COUNT, PROBES, LINES, LIMITS, BUDGET, PRICE_PROBE, PRICE_ENTRY, PRICE_SURVIVOR,
-    SCRATCH, OUT, ROOM, SPENT, PERMUTED, MATCHES,
-) = range(29)  # fmt: skip
-CONTEXT_SIZE: Final = 29
+    SCRATCH, OUT, ROOM, SPENT, PERMUTED, ROWS, TEMP, SCANNED,
+) = range(31)  # fmt: skip
+CONTEXT_SIZE: Final = 31
 
 QUERIES_AT_ONCE: Final = 8  # interleaved in a batch
 _QUEUE: Final = 160  # survivors that wait before they are compared
@@ -141,12 +141,54 @@ def _take_apart(ids: Any, hits: Any, count: Any, found: Any, survivors: Any, que
 
 
 @kernel
+def _scan_abandoned(context: Any, queries: Any, count: Any, matches: Any) -> Any:
+    """Scan flat for the queries marked in SPENT, in place of what OUT has of them; the matches then, or -1."""
+    spent = context[SPENT]
+    out = context[OUT]
+    room = context[ROOM]
+    context[SCANNED] = 0
+    if matches > room:
+        return np.int64(-1)
+    abandoned = np.int64(0)
+    for query in range(count):
+        abandoned += np.int64(load64(spent + 8 * query) < 0)
+    if abandoned == 0:
+        return matches
+    kept = np.int64(0)
+    for k in range(matches):
+        key = load64(out + 8 * k)
+        if load64(spent + 8 * (key >> 48)) >= 0:
+            store64(out + 8 * kept, key)
+            kept += 1
+    for query in range(count):
+        if load64(spent + 8 * query) < 0:
+            hashed = queries + context[WIDTH] * query
+            into = out + 8 * kept
+            made = flat_scan(
+                context[CODES],
+                context[WIDTH],
+                context[ROWS],
+                hashed,
+                context[RADIUS],
+                into,
+                room - kept,
+                context[TEMP],
+            )
+            if made < 0:
+                return np.int64(-1)
+            for k in range(made):
+                store64(into + 8 * k, load64(into + 8 * k) | np.int64(query) << 48)
+            kept += made
+    context[SCANNED] = abandoned
+    return kept
+
+
+@kernel
 def search(context: Any, hashes: Any) -> Any:
     """Search `hashes`, uint8 (q, bits / 8) with q < 32,768.
 
-    Matches go to OUT as unsorted keys query << 48 | distance << 32 | row; MATCHES is how many there are, which may
-    be more than ROOM: then ask again with more. SPENT has for each query the picoseconds spent, or -1 for one
-    that was abandoned, of which OUT may hold a part. Answers the matches, or -1 where a query was abandoned.
+    Matches go to OUT as unsorted keys query << 48 | distance << 32 | row. Answers how many there are, or -1 where
+    they do not fit in ROOM: then ask again with more. SCANNED is how many queries were scanned flat.
     """
     count = hashes.shape[0]
     queries = np.int64(hashes.ctypes.data)
@@ -183,8 +225,8 @@ def search(context: Any, hashes: Any) -> Any:
     for at in range(count):
         query = np.int64(at)
         permute(queries + width * query, width, context[BYTE_TABLE], words, permuted + 8 * words * query)
-        store64(spent + 8 * query, np.int64(0))
-    for block in range(0, count, QUERIES_AT_ONCE):
+        store64(spent + 8 * query, np.int64(0) if budget > 0 else np.int64(-1))
+    for block in range(0, count if budget > 0 else 0, QUERIES_AT_ONCE):
         in_block = np.int64(min(QUERIES_AT_ONCE, count - block))
         tasks = group_count * in_block
         group_a = np.int64(0)  # the task each stage is at, as group and query of the block
@@ -322,8 +364,4 @@ def search(context: Any, hashes: Any) -> Any:
             slot = (slot + 1) % 3
     _resolve(context, found, survivors)
     matches = _compare(context, found, survivors, queries, matches)
-    context[MATCHES] = matches
-    for at in range(count):
-        if load64(spent + 8 * at) < 0:
-            return np.int64(-1)
-    return matches
+    return _scan_abandoned(context, queries, count, matches)

@@ -39,18 +39,17 @@ def row_distance(row: Any, query: Any, width: Any) -> Any:
 
 @kernel
 def flat_scan(
-    codes: Any, width: Any, first: Any, rows: Any, query: Any, radius: Any, out: Any, room: Any, temp: Any
+    codes: Any, width: Any, rows: Any, query: Any, radius: Any, out: Any, room: Any, temp: Any
 ) -> Any:
-    """Keys (distance << 32 | row) of the rows from `first` on within `radius`, into `out` (int64 at an address).
+    """Keys (distance << 32 | row) of the rows within `radius`, into `out` (int64 at an address).
 
-    `temp`: 9 int64. It stops when `room` may not hold what the next rows give, and leaves the row to go on from
-    in temp[8]. Answers how many keys there are.
+    `temp`: 8 int64. Answers how many keys there are, or -1 as soon as `room` may not hold what the next rows give.
     """
     found = np.int64(0)
-    row = first
+    row = np.int64(0)
     one = np.uint64(1)
     if width == 8 or width == 16 or width == 32 or width == 64:
-        while row + 8 <= rows and found + 8 <= room:
+        while row + 8 <= rows:
             place = codes + width * row
             if width == 32:
                 near = near_rows_4(place, query, radius, temp)
@@ -60,17 +59,21 @@ def flat_scan(
                 near = near_rows_2(place, query, radius, temp)
             else:
                 near = near_rows_8(place, query, radius, temp)
-            while near != 0:
-                lane = trailing_zeros(near)
-                near &= near - one
-                store64(out + 8 * found, load64(temp + 8 * lane) << 32 | (row + lane))
-                found += 1
+            if near != 0:
+                if found + 8 > room:
+                    return np.int64(-1)
+                while near != 0:
+                    lane = trailing_zeros(near)
+                    near &= near - one
+                    store64(out + 8 * found, load64(temp + 8 * lane) << 32 | (row + lane))
+                    found += 1
             row += 8
-    while row < rows and found < room:
+    while row < rows:
         distance = row_distance(codes + width * row, query, width)
         if distance <= radius:
+            if found >= room:
+                return np.int64(-1)
             store64(out + 8 * found, distance << 32 | row)
             found += 1
         row += 1
-    store64(temp + 64, row)
     return found
