@@ -21,7 +21,7 @@ MAX_SIGNATURE_BYTES = 64 * 1024  # hundreds of signatures
 
 class Signature(msgspec.Struct, frozen=True):
     key_id: str
-    signature: str  # 128 hex digits
+    signature: str  # 128 hex digits, lower case
 
 
 class SignatureFile(msgspec.Struct, frozen=True):
@@ -128,10 +128,11 @@ class TrustedKeys:
         if key is None:
             return False
         try:
-            key.verify(bytes.fromhex(signature.signature), manifest)
+            raw = bytes.fromhex(signature.signature)
+            key.verify(raw, manifest)
         except (InvalidSignature, ValueError):
             return False
-        return True
+        return raw.hex() == signature.signature  # one form only, as above: no upper case, no white space
 
 
 def _unsigned(detail: str) -> SnapshotSignatureError:

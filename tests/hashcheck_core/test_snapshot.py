@@ -1,5 +1,7 @@
 """Whatever is done to a snapshot, it is opened whole and as signed, or refused with what to do."""
 
+import json
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -117,9 +119,19 @@ def test_any_byte_of_manifest_or_signature_changed_is_refused(snapshot_dir: Path
         with pytest.raises(SnapshotSignatureError):
             verify_manifest(damaged, signature, TRUSTED, now=NOW)
     for place in range(len(signature)):
-        damaged = signature[:place] + bytes([signature[place] ^ 1]) + signature[place + 1 :]
+        for other in set(range(256)) - {signature[place]}:
+            damaged = signature[:place] + bytes([other]) + signature[place + 1 :]
+            with pytest.raises(SnapshotSignatureError):
+                verify_manifest(manifest, damaged, TRUSTED, now=NOW)
+
+
+def test_a_signature_has_one_form(snapshot_dir: Path) -> None:
+    manifest = (snapshot_dir / "manifest.json").read_bytes()
+    signature = (snapshot_dir / "manifest.sig").read_bytes()
+    text = json.loads(signature)["signatures"][0]["signature"].encode()
+    for form in (text.upper(), text[:64] + b" " + text[64:], text + b" "):
         with pytest.raises(SnapshotSignatureError):
-            verify_manifest(manifest, damaged, TRUSTED, now=NOW)
+            verify_manifest(manifest, signature.replace(text, form), TRUSTED, now=NOW)
 
 
 def test_any_byte_of_an_array_changed_is_refused(snapshot_dir: Path) -> None:
