@@ -3,6 +3,7 @@
 It sees one row at a time; what only shows across rows (an entry with two categories) is `columns`' to see.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from index_builder.config import FeedConfig
 from index_builder.formats.row import BadRow, Reason, Row
 
 _MAX_ID_CHARS = 256
+_HASH_LIKE = re.compile(r"[0-9a-fA-F]{16}")
+_HASH_GAPS = re.compile(r"[\s:-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +42,23 @@ class Vetting:
         category = self._categories.get(row.category)
         if category is None:
             return BadRow(
-                row.line, Reason.UNMAPPED_CATEGORY, f"category code {row.category[:40]!r} is not in the map"
+                row.line, Reason.UNMAPPED_CATEGORY, f"category code {_quoted(row.category)} is not in the map"
             )
         hash_type = self._types.get(row.type)
         if hash_type is None:
-            return BadRow(row.line, Reason.UNSUPPORTED_TYPE, f"hash type {row.type[:40]!r} is not known")
+            return BadRow(row.line, Reason.UNSUPPORTED_TYPE, f"hash type {_quoted(row.type)} is not known")
         try:
             value = parse_hex(hash_type, row.value)
         except HashError as error:
             return BadRow(row.line, Reason.MALFORMED_HASH, error.message)
         return _worth(row, hash_type, value) or VettedRow(row.line, row.id, hash_type, value, category)
+
+
+def _quoted(cell: str) -> str:
+    """The start of a cell for a reject; of one that may be a hash in the wrong column only its length."""
+    if _HASH_LIKE.search(_HASH_GAPS.sub("", cell)):
+        return f"of {len(cell)} characters"
+    return repr(cell[:40])
 
 
 def _worth(row: Row, hash_type: HashType, value: bytes) -> BadRow | None:

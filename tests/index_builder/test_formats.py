@@ -182,3 +182,22 @@ def test_any_case_of_hex_is_the_same_hash(
         assert row.value == value
     else:
         assert row.reason in (Reason.DEGENERATE, Reason.EMPTY_FILE)
+
+
+@pytest.mark.parametrize(
+    "value", [PDQ, PDQ.upper(), MD5[:16], f" {MD5}", " ".join(MD5), f"pdq:{PDQ}", f"x{MD5}"]
+)
+def test_a_hash_in_the_wrong_column_is_not_quoted(value: str) -> None:
+    data = HEADER + f"1,md5,{MD5},,{value}\n2,{value},{MD5},,A\n".encode()
+    rows = read(data, feed("csv"))
+    assert [line for line, _ in outcome(rows)] == [2, 3]
+    for row in rows:
+        assert isinstance(row, BadRow)
+        assert f"{len(value)} characters" in row.detail
+        assert not any(value[i : i + 8] in row.detail for i in range(len(value) - 7))
+
+
+def test_another_code_is_quoted() -> None:
+    [row] = read(HEADER + f"1,md5,{MD5},,non_pertinent\n".encode(), feed("csv"))
+    assert isinstance(row, BadRow)
+    assert "'non_pertinent'" in row.detail
