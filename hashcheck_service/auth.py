@@ -82,7 +82,7 @@ class ApiKeys:
 def read_keys(path: Path) -> list[StoredKey]:
     """The stored keys; raises ConfigError or TransportError."""
     try:
-        keys = msgspec.json.decode(read_limited(path, _MAX_FILE_BYTES), type=KeyFile).keys
+        keys = msgspec.json.decode(read_limited(path, _MAX_FILE_BYTES, follow_links=True), type=KeyFile).keys
         well_made = all(len(bytes.fromhex(key.sha256)) == hashlib.sha256().digest_size for key in keys)
     except (msgspec.DecodeError, ValueError, RecursionError):
         well_made = False

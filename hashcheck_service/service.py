@@ -35,7 +35,7 @@ def utc_now() -> datetime:
 
 def trusted_keys(settings: Settings) -> TrustedKeys:
     """The pinned keys; raises ConfigError or TransportError."""
-    pems = (read_limited(path, _MAX_KEY_BYTES) for path in settings.trusted_keys)
+    pems = (read_limited(path, _MAX_KEY_BYTES, follow_links=True) for path in settings.trusted_keys)
     return TrustedKeys.of((load_public(pem) for pem in pems), settings.threshold)
 
 

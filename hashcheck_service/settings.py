@@ -79,7 +79,7 @@ class Settings(BaseSettings):
 
 def load_settings(path: Path) -> Settings:
     """Read a settings file; relative paths in it are relative to it. Raises ConfigError or TransportError."""
-    text = read_limited(path, _MAX_CONFIG_BYTES)
+    text = read_limited(path, _MAX_CONFIG_BYTES, follow_links=True)
     try:
         settings = Settings(**tomllib.loads(text.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

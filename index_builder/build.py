@@ -53,7 +53,7 @@ def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progre
     Raises ConfigError, FeedError or TransportError, with nothing left behind. `now` is the one clock of the
     build: with the same feeds, keys, `now` and `version` the snapshot has the same bytes.
     """
-    signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES))
+    signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES, follow_links=True))
     id_key = _load_id_key(config.snapshot.entry_id_key_path)
     types = config.hash_types()
     collector = ColumnCollector(id_key, types)
@@ -180,7 +180,7 @@ def _feed_report(run: _FeedRun) -> FeedReport:
 
 
 def _load_id_key(path: Path) -> bytes:
-    text = read_limited(path, _MAX_KEY_BYTES)
+    text = read_limited(path, _MAX_KEY_BYTES, follow_links=True)
     try:
         key = bytes.fromhex(text.decode().strip())
     except (ValueError, UnicodeDecodeError):

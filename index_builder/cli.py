@@ -135,7 +135,9 @@ def publish(directory: SnapshotDir, trusted_key: Trusted, threshold: Threshold =
 
 
 def _trusted(paths: list[Path], threshold: int) -> TrustedKeys:
-    return TrustedKeys.of((load_public(read_limited(path, 64 * 1024)) for path in paths), threshold)
+    return TrustedKeys.of(
+        (load_public(read_limited(path, 64 * 1024, follow_links=True)) for path in paths), threshold
+    )
 
 
 def _summary(snapshot: Snapshot) -> dict[str, object]:

@@ -118,7 +118,7 @@ class BuildConfig(_Section):
 
 def load_config(path: Path) -> BuildConfig:
     """Read feeds.toml; raises ConfigError, or TransportError where it cannot be read."""
-    text = read_limited(path, _MAX_CONFIG_BYTES)
+    text = read_limited(path, _MAX_CONFIG_BYTES, follow_links=True)
     try:
         config = BuildConfig.model_validate(tomllib.loads(text.decode()))
         config.hash_types()

@@ -14,10 +14,14 @@ def transport_error(path: Path, error: OSError, doing: str) -> TransportError:
     )
 
 
-def read_limited(path: Path, limit: int) -> bytes:
-    """All bytes of a regular file; raises TransportError, or SnapshotFormatError above `limit` bytes."""
+def read_limited(path: Path, limit: int, *, follow_links: bool = False) -> bytes:
+    """All bytes of a file; raises TransportError, or SnapshotFormatError above `limit` bytes.
+
+    `follow_links` is for what an operator names (settings, keys): mounts of orchestrators are links. A file of
+    a snapshot, and the pointer, is never one.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | (0 if follow_links else os.O_NOFOLLOW) | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             data = file.read(limit + 1)
     except OSError as error:

@@ -422,6 +422,30 @@ def test_check_config_refuses_a_radius_for_a_type_that_is_nowhere(new_site: Site
     done("hashcheck_service", "check-config", "--config", config)
 
 
+def test_settings_keys_and_feeds_may_be_links_as_orchestrators_mount_them(new_site: Site) -> None:
+    new_site.add_key()
+    data = new_site.root / "..2026_data"
+    data.mkdir()
+    for name in (
+        "service.toml",
+        "feeds.toml",
+        "hotline.csv",
+        "keys.json",
+        "keys/builder.pub",
+        "keys/builder.pem",
+    ):
+        file = new_site.root / name
+        file.rename(data / file.name)
+        file.symlink_to(data / file.name)
+    new_site.publish(new_site.build())
+    done("hashcheck_service", "check-config", "--config", new_site.root / "service.toml")
+    pointer = new_site.snapshots / "current"
+    pointer.rename(data / "current")
+    pointer.symlink_to(data / "current")
+    result = run("hashcheck_service", "check-config", "--config", new_site.root / "service.toml")
+    assert (result.returncode, "current" in result.stderr) == (2, True)
+
+
 def test_the_environment_stands_above_the_file(site: Site) -> None:
     site.add_key("someone")
     result = run(
