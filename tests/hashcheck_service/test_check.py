@@ -264,5 +264,8 @@ def test_over_quota_is_429_with_when_to_come_back(new_site: Site) -> None:
         assert limited
         assert_problem(limited[0], 429, "over_quota")
         assert 1 <= int(limited[0].headers["Retry-After"]) <= 61
+        one = [{"ref": "r", "hashes": [{"type": "md5", "value": "ab" * 16}]}]
+        assert post(server, items=one).status_code == 200  # the refused did not spend what was left
+        assert_problem(post(server, items=[item, item]), 422, "larger_than_quota")
         headers = {"Authorization": f"Bearer {other}"}
         assert server.client.post("/v1/check", json={"items": [item]}, headers=headers).status_code == 200
