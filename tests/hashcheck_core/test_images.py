@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 
 from examples.photographs import LISTED, UNLISTED, photograph, reencoded
 from hashcheck_core.errors import ImageError, ImageTooLargeError
-from hashcheck_core.images.decoder import ImageLimits, decode
+from hashcheck_core.images.decoder import WORKING_SIDE, ImageLimits, decode
 from hashcheck_core.images.hashing import DIHEDRAL, hash_bytes, hash_picture, pdq, phash
 from hashcheck_core.reserved import TEST_HASHES
 from tests.specimens.pictures import RECOGNISABLE, UNKNOWABLE, listed_photo
@@ -68,6 +70,53 @@ def test_what_cannot_be_decoded_says_why(name: str) -> None:
 def test_too_many_bytes_are_refused_before_they_are_looked_at() -> None:
     with pytest.raises(ImageTooLargeError):
         decode(bytes(101), ImageLimits(max_bytes=100))
+
+
+@pytest.mark.parametrize("name", ["phone.jpg", "primary-second.heic"])
+def test_of_a_file_with_side_pictures_the_primary_one_stands_for_all(name: str) -> None:
+    photo = listed_photo()
+    image = decode(RECOGNISABLE[name](photo), LIMITS)
+    assert (image.frames, image.rgb.size) == (1, photo.size)
+    assert distance(pdq(photo)[0].hash.value, pdq(image.rgb)[0].hash.value) <= 10
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("name", [*LISTED, "grass.png", "moon.png"])
+def test_a_large_picture_hashes_as_it_does_at_full_size(name: str, kind: str) -> None:
+    with Image.open(io.BytesIO(photograph(name))) as image:
+        large = image.convert("RGB").resize((3210, 2345), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    large.save(out, kind, quality=95, compress_level=1)
+    with Image.open(out) as image:
+        full = image.convert("RGB")
+    small = decode(out.getvalue(), LIMITS).rgb
+    assert min(small.size) < 2 * WORKING_SIDE
+    for one, other in zip(pdq(full, dihedral=True), pdq(small, dihedral=True), strict=True):
+        assert distance(one.hash.value, other.hash.value) <= 10
+    assert distance(phash(full).hash.value, phash(small).hash.value) <= 2
+
+
+@pytest.mark.parametrize(("mode", "pixel_bytes"), [("1", 1), ("I;16", 2), ("RGBA", 4)])
+def test_beside_the_decoded_picture_hashing_takes_little_memory(mode: str, pixel_bytes: int) -> None:
+    """In a process of its own, whose peak is its own; 64 megapixels."""
+    program = (
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from hashcheck_core.images.decoder import WORKING_SIDE, ImageLimits, decode\n"
+        "from hashcheck_core.images.hashing import hash_picture\n"
+        "data = sys.stdin.buffer.read()\n"
+        "status = Path('/proc/self/status')\n"
+        "peak = lambda: int(re.search(r'VmHWM:\\s*(\\d+)', status.read_text())[1]) // 1024\n"
+        "before = peak()\n"
+        "hash_picture(decode(data, ImageLimits()).rgb, dihedral=True)\n"
+        "print(peak() - before)\n"
+    )
+    out = io.BytesIO()
+    Image.new(mode, (8000, 8000)).save(out, "PNG", compress_level=1)
+    result = subprocess.run(
+        [sys.executable, "-c", program], input=out.getvalue(), capture_output=True, check=True
+    )
+    assert 64 * pixel_bytes * 0.9 < int(result.stdout) < 64 * pixel_bytes + 150
 
 
 def test_of_an_animation_the_first_frame_is_taken_and_the_rest_counted() -> None:

@@ -57,6 +57,24 @@ def _animation(photo: Image.Image, kind: str) -> bytes:
     return _save(photo, kind, save_all=True, append_images=[other], duration=100)
 
 
+def _phone_jpeg(photo: Image.Image) -> bytes:
+    """A JPEG with a second picture behind it (MPO), as phones write them."""
+    return _save(
+        photo, "MPO", save_all=True, append_images=[photo.resize((160, 120)).convert("L")], quality=90
+    )
+
+
+def _heic_with_others(photo: Image.Image) -> bytes:
+    """Three pictures, the second of which is the primary one."""
+    other = photo.transpose(Image.Transpose.ROTATE_180).resize((96, 64))
+    return _save(other, "HEIF", save_all=True, append_images=[photo, other], primary_index=1, quality=80)
+
+
+def _enlarged(photo: Image.Image) -> Image.Image:
+    """Above twice the working size on both sides."""
+    return photo.resize((photo.width * 6, photo.height * 6))
+
+
 # Each is still the listed photograph to a person who looks at it.
 RECOGNISABLE: Mapping[str, Callable[[Image.Image], bytes]] = {
     "cmyk.jpg": lambda photo: _save(photo.convert("CMYK"), "JPEG", quality=90),
@@ -68,6 +86,14 @@ RECOGNISABLE: Mapping[str, Callable[[Image.Image], bytes]] = {
     "grey-alpha.png": lambda photo: _save(photo.convert("LA"), "PNG"),
     "animation.gif": lambda photo: _animation(photo.convert("P"), "GIF"),
     "animation.webp": lambda photo: _animation(photo, "WEBP"),
+    "animation.png": lambda photo: _animation(photo, "PNG"),
+    "animation.avif": lambda photo: _animation(photo, "AVIF"),
+    "animation-pages.tif": lambda photo: _animation(photo, "TIFF"),
+    "phone.jpg": _phone_jpeg,
+    "primary-second.heic": _heic_with_others,
+    "large-grey.jpg": lambda photo: _save(_enlarged(photo).convert("L"), "JPEG"),
+    "large-alpha.webp": lambda photo: _save(_enlarged(photo).convert("RGBA"), "WEBP", quality=60, method=0),
+    "large-sixteen-bit-grey.png": lambda photo: _sixteen_bit(_enlarged(photo)),
     "exif-rotated.jpg": _rotated_by_exif,
     "progressive.jpg": lambda photo: _save(photo, "JPEG", quality=80, progressive=True),
     "webp.webp": lambda photo: _save(photo, "WEBP", quality=70),
