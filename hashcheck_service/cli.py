@@ -1,6 +1,8 @@
 """hashcheck-service: the command line."""
 
+import contextlib
 import os
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -11,16 +13,18 @@ import typer
 import uvicorn
 from rich.console import Console
 from rich.table import Table
+from uvicorn.supervisors import Multiprocess
 
 from hashcheck_core.command_line import clock, run
-from hashcheck_core.errors import ConfigError
+from hashcheck_core.errors import ConfigError, TransportError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.snapshot.opener import open_snapshot
 from hashcheck_core.snapshot.pointer import read_pointer
 from hashcheck_core.snapshot.signing import TrustedKeys
 from hashcheck_service.app import SETTINGS_VARIABLE
 from hashcheck_service.auth import StoredKey, new_key, read_keys, write_keys
-from hashcheck_service.logs import configure
+from hashcheck_service.hit_log import check_writable
+from hashcheck_service.logs import configure, log
 from hashcheck_service.metrics import MULTIPROCESS_DIR
 from hashcheck_service.service import trusted_keys
 from hashcheck_service.settings import Settings, load_settings
@@ -47,7 +51,7 @@ def serve(
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8080,
     workers: Annotated[int, typer.Option(help="Processes; one a core is a good number.", min=1, max=256)] = 1,
     drain_seconds: Annotated[
-        int, typer.Option(help="How long a stop waits for requests in hand.", min=0)
+        int, typer.Option(help="How long a stop waits for requests in hand.", min=0, max=86_400)
     ] = 30,
 ) -> None:
     """Serve until stopped. Follows the pointer: a newly published snapshot is in force within seconds.
@@ -55,22 +59,29 @@ def serve(
     Put it behind a proxy that speaks TLS, or keep it on a private network.
     """
     _checked(config)  # a mistake shows here, once, and not in every worker
+    listener = _listen(host, port)
     os.environ[SETTINGS_VARIABLE] = str(config.absolute())
     configure()
     with tempfile.TemporaryDirectory(prefix="hashcheck-metrics-") as metrics_dir:
         if workers > 1:
             os.environ[MULTIPROCESS_DIR] = metrics_dir
-        uvicorn.run(
+        options = uvicorn.Config(
             "hashcheck_service.app:worker_app",
             factory=True,
             host=host,
-            port=port,
+            port=listener.getsockname()[1],
             workers=workers,
             access_log=False,
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=drain_seconds,
         )
+        log.info(f"Uvicorn running on http://{f'[{host}]' if ':' in host else host}:{options.port}")
+        server = uvicorn.Server(options) if workers == 1 else Multiprocess(options, [listener])
+        with listener, contextlib.suppress(KeyboardInterrupt):
+            server.run([listener]) if isinstance(server, uvicorn.Server) else server.run()
+        if isinstance(server, uvicorn.Server) and not server.started:
+            raise TransportError("The service could not start.", next_step="Its log above says why.")
 
 
 @app.command("check-config")
@@ -141,9 +152,30 @@ def keys_remove(
 
 
 def _checked(config: Path) -> tuple[Settings, TrustedKeys, list[StoredKey]]:
-    """The settings and the keys they name; raises ConfigError or TransportError."""
+    """The settings and the keys they name, and a hit log that can be written; raises ConfigError or
+    TransportError."""
     settings = load_settings(config)
+    home = settings.hit_log
+    while not home.exists() and home != home.parent:  # where it is to be made
+        home = home.parent
+    check_writable(home)
     return settings, trusted_keys(settings), read_keys(settings.api_keys)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket bound to the address; raises TransportError where it is taken or not this machine's."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise TransportError(
+            f"Nothing can listen on {host} port {port} ({reason}).",
+            next_step="Stop what uses it, or choose another with --host and --port.",
+        ) from None
+    return listener
 
 
 def main() -> None:

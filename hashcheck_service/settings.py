@@ -7,8 +7,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from hashcheck_core.errors import ConfigError
 from hashcheck_core.images.decoder import ImageLimits
@@ -17,6 +22,16 @@ from hashcheck_service.policy import Policy
 
 _MAX_CONFIG_BYTES = 1024 * 1024
 Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+def _no_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path holds no NUL character")
+    return path
+
+
+File = Annotated[Path, AfterValidator(_no_nul)]
 
 
 class Limits(BaseModel):
@@ -34,10 +49,10 @@ class Limits(BaseModel):
     max_hashes_per_item: Positive = 16
     max_ref_chars: Positive = 256
     # One byte a second must not hold a connection for ever.
-    body_seconds: Annotated[float, Field(gt=0)] = 10.0
+    body_seconds: Seconds = 10.0
     # Beyond this many checks in hand a new one would only wait; it is refused at once.
     max_checks_in_hand: Positive = 256
-    # A decoded picture may take 300 MB: so many at a time.
+    # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time.
     max_pictures_in_hand: Positive = 2
     # Beside those, so many bodies (max_media_bytes each) are read or wait for a thread; the next is refused.
     max_pictures_waiting: Annotated[int, Field(ge=0)] = 8
@@ -52,14 +67,14 @@ class Settings(BaseSettings):
         env_prefix="HASHCHECK_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    snapshots: Path
-    trusted_keys: Annotated[tuple[Path, ...], Field(min_length=1)]
+    snapshots: File
+    trusted_keys: Annotated[tuple[File, ...], Field(min_length=1)]
     threshold: Positive = 1
-    api_keys: Path
-    hit_log: Path
+    api_keys: File
+    hit_log: File
     hit_log_file_bytes: Positive = 64 * 1024 * 1024
     hit_log_files: Positive = 64
-    poll_seconds: Annotated[float, Field(gt=0)] = 1.0
+    poll_seconds: Seconds = 1.0
     metrics_without_key: bool = False
     policy: Policy = Policy()
     limits: Limits = Limits()
@@ -89,6 +104,11 @@ def load_settings(path: Path) -> Settings:
         where = ".".join(str(part) for part in first["loc"]) or "settings"
         raise ConfigError(
             f"{path}: {where}: {first['msg']}.", next_step="See docs/running.md for every key."
+        ) from None
+    except SettingsError:
+        raise ConfigError(
+            "A HASHCHECK_* variable that is a list or a table is not JSON.",
+            next_step="""Write it as in HASHCHECK_TRUSTED_KEYS='["keys/builder.pub"]'.""",
         ) from None
     base = path.absolute().parent
     resolved: dict[str, Any] = {

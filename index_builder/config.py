@@ -11,7 +11,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from hashcheck_core.categories import Category
 from hashcheck_core.errors import ConfigError, HashcheckError
@@ -20,6 +28,7 @@ from hashcheck_core.snapshot.files import read_limited
 
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
+_LONGEST = timedelta(weeks=520)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -28,10 +37,20 @@ def parse_duration(text: object) -> object:
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError("give a number and a unit, such as 30m, 12h, 7d or 2w")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if duration > _LONGEST:
+        raise ValueError("the longest is 520w")
+    return duration
+
+
+def _no_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path holds no NUL character")
+    return path
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+File = Annotated[Path, AfterValidator(_no_nul)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -41,8 +60,8 @@ class _Section(BaseModel):
 
 class SnapshotSection(_Section):
     expires_after: Duration
-    signing_key: Path
-    entry_id_key: Path | None = None
+    signing_key: File
+    entry_id_key: File | None = None
 
     @property
     def entry_id_key_path(self) -> Path:
@@ -54,7 +73,7 @@ class FeedConfig(_Section):
 
     name: Name
     format: Literal["csv", "jsonl", "lines"]
-    path: Path
+    path: File
     source: Name | None = None
     categories: Mapping[str, Category] = Field(default_factory=dict)
     category: Category | None = None

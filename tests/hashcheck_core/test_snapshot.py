@@ -1,7 +1,6 @@
 """Whatever is done to a snapshot, it is opened whole and as signed, or refused with what to do."""
 
 import json
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator

@@ -390,6 +390,9 @@ def test_check_config_says_what_would_be_served(site: Site) -> None:
         ('trusted_keys = []', "trusted_keys"),
         ('snapshot = "x"', "snapshot: "),
         ("[policy]\nradius = {pdq = -1}", "policy.radius.pdq"),
+        ("poll_seconds = inf", "poll_seconds"),
+        ("[limits]\nbody_seconds = 1e300", "limits.body_seconds"),
+        ('snapshots = "a\\u0000b"', "NUL"),
         ("[policy]\nradius = {md5 = 3}", "radius 3 of md5 is above 0"),
         ("[policy]\nradius = {pdq = 65}", "radius 65 of pdq is above 64"),
         ("[policy]\nradius = {phash = 17}", "radius 17 of phash is above 16"),
@@ -444,6 +447,43 @@ def test_settings_keys_and_feeds_may_be_links_as_orchestrators_mount_them(new_si
     pointer.symlink_to(data / "current")
     result = run("hashcheck_service", "check-config", "--config", new_site.root / "service.toml")
     assert (result.returncode, "current" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_keeps_it_from_starting_is_one_clear_line(new_site: Site, workers: str) -> None:
+    new_site.add_key()
+    config = new_site.root / "service.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        cases: list[tuple[list[str], dict[str, str], str]] = [
+            (["--port", port], {}, f"port {port}"),
+            ([], {"HASHCHECK_HIT_LOG": str(config / "hits")}, str(config)),
+            ([], {"HASHCHECK_HIT_LOG": "/proc/hits"}, "/proc"),
+            ([], {"HASHCHECK_TRUSTED_KEYS": "keys/builder.pub"}, "JSON"),
+        ]
+        for arguments, environment, says in cases:
+            result = run(
+                "hashcheck_service",
+                "serve",
+                "--config",
+                config,
+                "--workers",
+                workers,
+                *arguments,
+                **environment,
+            )
+            assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+            assert says in result.stderr
+
+
+def test_check_config_tries_the_hit_log_and_leaves_nothing_behind(site: Site) -> None:
+    site.add_key("someone")
+    before = sorted(site.root.rglob("*"))
+    config = site.root / "service.toml"
+    done("hashcheck_service", "check-config", "--config", config)
+    assert sorted(site.root.rglob("*")) == before
+    result = run("hashcheck_service", "check-config", "--config", config, HASHCHECK_HIT_LOG="/proc/hits")
+    assert (result.returncode, "/proc" in result.stderr) == (2, True)
 
 
 def test_the_environment_stands_above_the_file(site: Site) -> None:

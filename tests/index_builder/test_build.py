@@ -219,3 +219,14 @@ def test_entry_ids_are_stable_from_build_to_build_and_differ_by_key(new_site: Si
     assert (first / name).read_bytes() == (second / name).read_bytes()
     (new_site.root / "keys" / "builder.ids").write_text("ab" * 32)
     assert (new_site.build() / name).read_bytes() != (first / name).read_bytes()
+
+
+def test_a_duration_or_path_that_cannot_be_is_one_clear_line(new_site: Site) -> None:
+    good = new_site.write_config().read_text()
+    for old, new, says in (('"7d"', '"999999w"', "520w"), ('"hotline.csv"', '"a\\u0000b"', "NUL")):
+        (new_site.root / "feeds.toml").write_text(good.replace(old, new))
+        result = run(
+            "index_builder", "build", "--config", new_site.root / "feeds.toml", "--out", new_site.snapshots
+        )
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert says in result.stderr
