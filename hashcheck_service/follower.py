@@ -19,6 +19,7 @@ from hashcheck_service.metrics import Metrics
 # A refused snapshot is looked at again after this long even if the pointer did not move: its files may still
 # have been on their way, or the disk unwell.
 _RETRY = timedelta(seconds=30)
+_UNSEEN = (-1, -1, -1)  # the stamp of no file, and not that of a missing one either
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class SnapshotFollower:
         self._trusted = trusted
         self._metrics = metrics
         self._clock = clock
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = _UNSEEN
         self._retry_at: datetime | None = None
         self.current: Snapshot | None = None
         self.refusal: Refusal | None = None
@@ -77,9 +78,9 @@ class SnapshotFollower:
 
     def _refuse(self, error: HashcheckError, now: datetime) -> None:
         self._retry_at = now + _RETRY
-        self._metrics.refused(error.code)
         refusal = Refusal(error.code, str(error))
         known, self.refusal = refusal == self.refusal, refusal
         if not known:
+            self._metrics.refused(error.code)
             serving = self.current.id if self.current else None
             log.error("snapshot_refused", code=error.code, message=str(error), still_serving=serving)

@@ -6,14 +6,17 @@ small fixed sets, never from a request.
 """
 
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from hashcheck_core.snapshot.snapshot import Snapshot
 
+_AGE = "hashcheck_snapshot_age_seconds"
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -58,7 +61,7 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.age = Gauge(
-            "hashcheck_snapshot_age_seconds",
+            _AGE,
             "Since the snapshot in force was built.",
             registry=registry,
             multiprocess_mode="livemax",
@@ -74,17 +77,30 @@ class Metrics:
 
     def tick(self, snapshot: Snapshot | None, now: datetime) -> None:
         """Keep the age current; called at each poll."""
-        if snapshot is not None:
-            self.age.set((now - snapshot.built_at).total_seconds())
+        age = -1.0 if snapshot is None else max(0.0, (now - snapshot.built_at).total_seconds())
+        self.age.set(age)
 
     def render(self) -> bytes:
         """The text exposition, of all workers where there are several."""
         if MULTIPROCESS_DIR not in os.environ:
-            return generate_latest(self.registry)
+            return generate_latest(_WithoutUnknownAge(self.registry))
         _forget_dead_workers(Path(os.environ[MULTIPROCESS_DIR]))
         merged = CollectorRegistry()
         MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
-        return generate_latest(merged)
+        return generate_latest(_WithoutUnknownAge(merged))
+
+
+class _WithoutUnknownAge(Collector):
+    """No age is given where no worker has a snapshot: a 0 would read as a fresh one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            if metric.name == _AGE:
+                metric.samples = [sample for sample in metric.samples if sample.value >= 0]
+            yield metric
 
 
 def _forget_dead_workers(directory: Path) -> None:

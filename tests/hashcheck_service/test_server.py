@@ -41,8 +41,13 @@ def test_with_no_snapshot_it_lives_is_not_ready_and_never_says_no_match(new_site
             assert "Hashcheck-Snapshot" not in answer.headers
         media = server.client.post("/v1/check/media", content=b"x", headers={"Content-Type": "image/png"})
         assert_problem(media, 503, "no_snapshot")
+        server.wait_for_log('"snapshot_refused"')
+        metrics = server.client.get("/metrics").text
+        assert 'hashcheck_snapshot_refusals_total{code="unreachable"} 1.0' in metrics
+        assert not re.search(r"^hashcheck_snapshot_age_seconds", metrics, re.M)
         new_site.publish(new_site.build())
         eventually(lambda: server.client.get("/readyz").status_code == 200, "ready after the first publish")
+        assert re.search(r"^hashcheck_snapshot_age_seconds \d", server.client.get("/metrics").text, re.M)
         assert ask(server, "POST", "/v1/check").json()["results"][0]["verdict"] == "no_match"
 
 
