@@ -162,8 +162,10 @@ class Server:
 
 
 @contextmanager
-def serving(site: Site, *arguments: str, key: str = "", **environment: str) -> Iterator[Server]:
-    """The service of a site, stopped at the end."""
+def serving(
+    site: Site, *arguments: str, key: str = "", cwd: Path | None = None, **environment: str
+) -> Iterator[Server]:
+    """The service of a site, stopped at the end. It is started in the folder `cwd`."""
     key = key or site.add_key()
     process = subprocess.Popen(
         [
@@ -172,6 +174,7 @@ def serving(site: Site, *arguments: str, key: str = "", **environment: str) -> I
         ],
         stderr=subprocess.PIPE,
         text=True,
+        cwd=cwd,
         env={**os.environ, **environment},
     )
     try:

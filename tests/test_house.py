@@ -218,6 +218,13 @@ def assert_serves_from(site: Site, packages: Path) -> None:
     assert (packages / "hashcheck_service" / "openapi.yaml").read_bytes() == (
         ROOT / "openapi.yaml"
     ).read_bytes()
-    with serving(site, PYTHONPATH=str(packages), PYTHONDONTWRITEBYTECODE="1") as server:
+    # Where `python -m` is started counts before all else: in the checkout it would serve the checkout.
+    environment = {"PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}
+    served = subprocess.run(
+        [sys.executable, "-c", "import hashcheck_core, hashcheck_service as s; print(s.__file__)"],
+        cwd=site.root, env={**os.environ, **environment}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert served.stdout.startswith(str(packages))
+    with serving(site, cwd=site.root, **environment) as server:
         assert server.client.get("/readyz").status_code == 200
         assert server.client.get("/openapi.yaml").status_code == 200
