@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hashcheck_core.command_line import clock, run
-from hashcheck_core.errors import SnapshotRollbackError
+from hashcheck_core.errors import SnapshotFormatError, SnapshotRollbackError
 from hashcheck_core.snapshot.files import read_limited, transport_error, write_durably
 from hashcheck_core.snapshot.opener import open_snapshot
 from hashcheck_core.snapshot.pointer import POINTER_NAME, read_pointer, write_pointer
@@ -55,10 +55,11 @@ def keygen(
         stem.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise transport_error(stem.parent, error, "made") from None
-    write_durably(stem.with_suffix(".pem"), private, 0o600)
-    write_durably(stem.with_suffix(".ids"), secrets.token_hex(32).encode() + b"\n", 0o600)
-    write_durably(stem.with_suffix(".pub"), public, 0o644)
-    typer.echo(f"{stem.with_suffix('.pub')}: key {key_id(load_public(public))}")
+    pem, ids, pub = (stem.with_name(stem.name + suffix) for suffix in (".pem", ".ids", ".pub"))
+    write_durably(pem, private, 0o600)
+    write_durably(ids, secrets.token_hex(32).encode() + b"\n", 0o600)
+    write_durably(pub, public, 0o644)
+    typer.echo(f"{pub}: key {key_id(load_public(public))}")
 
 
 @app.command()
@@ -124,8 +125,14 @@ def publish(directory: SnapshotDir, trusted_key: Trusted, threshold: Threshold =
     snapshot = open_snapshot(directory, _trusted(trusted_key, threshold), now=clock())
     root = directory.parent
     if (root / POINTER_NAME).exists():
-        current = read_pointer(root).name
-        if int(current[:8]) >= snapshot.version and current != snapshot.id:
+        try:
+            current = read_pointer(root).name
+        except SnapshotFormatError:
+            # It names nothing, so nothing is in force that this could be older than; services refuse what is
+            # older than what they serve.
+            current = ""
+            typer.echo(f"{root / POINTER_NAME} named no snapshot and is replaced.", err=True)
+        if current and int(current[:8]) >= snapshot.version and current != snapshot.id:
             raise SnapshotRollbackError(
                 f"{snapshot.id} is not newer than {current}, which is in force.",
                 next_step="Build again: a new build gets the next version.",

@@ -230,3 +230,23 @@ def test_a_duration_or_path_that_cannot_be_is_one_clear_line(new_site: Site) -> 
         )
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert says in result.stderr
+
+
+def test_a_pointer_that_names_nothing_is_replaced_and_said_so(new_site: Site) -> None:
+    snapshot = new_site.build()
+    for spoilt in ("", "x" * 5000, '{"format": "hashcheck-pointer/1", "snapshot": "../../etc"}'):
+        (new_site.snapshots / "current").write_text(spoilt)
+        result = run("index_builder", "publish", snapshot, "--trusted-key", new_site.public_key)
+        assert result.returncode == 0
+        assert "named no snapshot and is replaced" in result.stderr
+        assert snapshot.name in (new_site.snapshots / "current").read_text()
+
+
+def test_key_files_keep_the_whole_name_they_are_given(new_site: Site) -> None:
+    done("index_builder", "keygen", new_site.root / "keys" / "site.2026")
+    assert {f"site.2026.{kind}" for kind in ("pem", "pub", "ids")} <= {
+        file.name for file in (new_site.root / "keys").iterdir()
+    }
+    config = new_site.write_config()
+    config.write_text(config.read_text().replace("builder.pem", "site.2026.pem"))
+    new_site.build()
