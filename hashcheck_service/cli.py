@@ -62,9 +62,10 @@ def serve(
     listener = _listen(host, port)
     os.environ[SETTINGS_VARIABLE] = str(config.absolute())
     configure()
-    with tempfile.TemporaryDirectory(prefix="hashcheck-metrics-") as metrics_dir:
+    with contextlib.ExitStack() as stack:
         if workers > 1:
-            os.environ[MULTIPROCESS_DIR] = metrics_dir
+            folder = tempfile.TemporaryDirectory(prefix="hashcheck-metrics-")
+            os.environ[MULTIPROCESS_DIR] = stack.enter_context(folder)
         options = uvicorn.Config(
             "hashcheck_service.app:worker_app",
             factory=True,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hashcheck_core.errors import HashcheckError
 from hashcheck_core.snapshot.files import read_limited
@@ -50,6 +51,8 @@ class Service:
         self.clock = clock
         self.metrics = Metrics()
         self.quota = Quota(settings.limits.hashes_per_minute)
+        # Taken before the file is read: what changes meanwhile is read again.
+        self._keys_stamp = self._keys_refused = _stamp_of(settings.api_keys)
         self.keys = ApiKeys.of(read_keys(settings.api_keys))
         self.follower = SnapshotFollower(settings.snapshots, trusted_keys(settings), self.metrics, clock)
         self.hit_log = HitLog(
@@ -69,7 +72,6 @@ class Service:
         self.picture_threads = ThreadPoolExecutor(limits.max_pictures_in_hand, "picture")
         # Searches that would hold up the event loop. They release the GIL for the most part.
         self.search_threads = ThreadPoolExecutor(4, "search")
-        self._keys_changed = self._keys_stamp()
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
         """`snapshot`, if it may be checked against now; raises Problem 503 for none or an expired one."""
@@ -114,19 +116,24 @@ class Service:
         self._reload_keys()
 
     def _reload_keys(self) -> None:
-        stamp = self._keys_stamp()
-        if stamp == self._keys_changed:
+        stamp = _stamp_of(self.settings.api_keys)
+        if stamp == self._keys_stamp:
             return
-        self._keys_changed = stamp
         try:
             self.keys = ApiKeys.of(read_keys(self.settings.api_keys))
-            log.info("keys_reloaded")
         except HashcheckError as error:
-            log.error("keys_refused", code=error.code, message=str(error))
+            if stamp != self._keys_refused:  # tried at every poll, told once
+                log.error("keys_refused", code=error.code, message=str(error))
+            self._keys_refused = stamp
+        else:
+            self._keys_stamp = self._keys_refused = stamp
+            log.info("keys_reloaded")
 
-    def _keys_stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self.settings.api_keys.stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns
+
+def _stamp_of(path: Path) -> tuple[int, int] | None:
+    """Changes whenever a file is replaced or written; None where it cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -42,8 +42,10 @@ def read_request(body: bytes, limits: Limits) -> CheckRequest:
     try:
         asked = _decoder.decode(body)
     except msgspec.ValidationError as error:
-        # msgspec's sentences name fields and types; the one thing they quote is an unknown field's name.
-        raise _invalid(str(error)[:200]) from None
+        # msgspec's sentences name our fields and types; the one thing they quote is an unknown field's name.
+        text = str(error)
+        unknown = text.startswith("Object contains unknown field")
+        raise _invalid("An object has a field that is not of this API" if unknown else text) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise Problem(400, "malformed_json", "The body is not JSON.") from None
     if not 1 <= len(asked.items) <= limits.max_items:

@@ -164,6 +164,15 @@ def test_bad_requests_have_a_problem_each(server: Server, body: Any, status: int
     assert_problem(answer, status, code)
 
 
+def test_no_problem_repeats_a_field_it_does_not_know(server: Server) -> None:
+    name = "a" * 8 + "` - at `$.holiday-picture"
+    for body in ({name: 1, "items": [ITEM]}, {"items": [{**ITEM, name: 1}]}):
+        answer = server.client.post("/v1/check", json=body)
+        assert_problem(answer, 422, "invalid_request")
+        assert "holiday" not in answer.text
+        assert "aaaaaaaa" not in answer.text
+
+
 def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     problem = answer.json()

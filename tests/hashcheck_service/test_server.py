@@ -292,6 +292,30 @@ def test_keys_added_and_removed_take_effect_without_a_restart(new_site: Site) ->
         assert server.client.get("/v1/snapshot").status_code == 200
 
 
+def test_a_key_file_that_cannot_be_read_for_a_while_is_taken_up_when_it_can(new_site: Site) -> None:
+    """The same file, never written again, is refused for what lies in its way and then read."""
+    new_site.publish(new_site.build())
+    with serving(new_site) as server:
+        keys, aside = new_site.root / "keys.json", new_site.root / "aside.json"
+        keys.rename(aside)
+        server.wait_for_log("keys_refused")
+        aside.rename(keys)
+        new = new_site.add_key("second")
+        headers = {"Authorization": f"Bearer {new}"}
+        eventually(lambda: server.client.get("/v1/snapshot", headers=headers).status_code == 200, "new key")
+        assert len([line for line in server.log if "keys_refused" in line]) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_leaves_nothing_in_the_temporary_folder(new_site: Site, workers: str, tmp_path: Path) -> None:
+    new_site.publish(new_site.build())
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with serving(new_site, "--workers", workers, TMPDIR=str(temporary)):
+        assert len(list(temporary.iterdir())) == (workers == "2")
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_body_that_never_ends_is_cut_off(new_site: Site) -> None:
     new_site.publish(new_site.build())
     new_site.write_settings("[limits]\nbody_seconds = 0.5\n")
@@ -363,13 +387,14 @@ def test_pictures_have_places_of_their_own_and_starve_no_hash_check(new_site: Si
 
 def test_a_stop_answers_what_is_in_hand(new_site: Site) -> None:
     new_site.publish(new_site.build())
+    new_site.write_settings("[limits]\nmax_checks_in_hand = 1\n")
     with serving(new_site) as server:
         port = int(server.url.rpartition(":")[2])
         body = json.dumps(STRANGER).encode()
         with socket.create_connection(("127.0.0.1", port)) as raw:
             head = b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
             raw.sendall(head + b"Authorization: Bearer " + server.key.encode() + b"\r\n\r\n" + body[:10])
-            eventually(lambda: server.client.get("/livez").status_code == 200, "in hand")
+            eventually(lambda: ask(server, "POST", "/v1/check").status_code == 503, "the one place taken")
             server.process.terminate()
             server.wait_for_log("Shutting down|Waiting for connections")
             raw.sendall(body[10:])
