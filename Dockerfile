@@ -1,7 +1,8 @@
 # The service in a slim image: no compiler, not root, nothing to write but the hit log and /tmp.
 #   docker build -t hashcheck .
-#   docker run --read-only --tmpfs /tmp -v ./site:/site:ro -v hits:/hits -e HASHCHECK_HIT_LOG=/hits \
-#     -p 8080:8080 hashcheck
+#   docker run --user "$(id -u):$(id -g)" --read-only --tmpfs /tmp -v ./site:/site:ro -v ./hits:/hits \
+#     -e HASHCHECK_HIT_LOG=/hits -p 127.0.0.1:8080:8080 hashcheck
+# Without --user it is 65534 (nobody), who must then own the key file and ./hits. See docs/running.md.
 
 FROM python:3.13-slim AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends g++

@@ -94,8 +94,12 @@ def read_keys(path: Path) -> list[StoredKey]:
 
 
 def write_keys(path: Path, keys: Iterable[StoredKey]) -> None:
+    """Replace a key file, behind a link too; it keeps its owner and mode, a new one is its owner's alone.
+
+    Raises TransportError.
+    """
     data = msgspec.json.format(msgspec.json.encode(KeyFile(list(keys))), indent=2) + b"\n"
-    write_atomically(path, data, 0o600)
+    write_atomically(path.resolve(), data, 0o600, keep_owner=True)
 
 
 def new_key(name: str, now: datetime) -> tuple[str, StoredKey]:

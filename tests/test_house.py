@@ -121,6 +121,18 @@ def test_the_page_of_search_figures_is_made_from_its_numbers() -> None:
     assert DOCS["search.md"] == render(json.loads(NUMBERS.read_text()))
 
 
+def test_the_settings_of_the_documentation_are_all_that_is_required(new_site: Site) -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", DOCS["running.md"], re.S)
+    required = {name for name, field in Settings.model_fields.items() if field.is_required()}
+    assert set(tomllib.loads(example)) == required
+    marked = re.findall(r"^\| `(\w+)` \| required \|", DOCS["running.md"], re.M)
+    assert set(marked) == required
+    new_site.publish(new_site.build())
+    (new_site.root / "service.toml").write_text(example)
+    with serving(new_site) as server:
+        assert server.client.get("/readyz").status_code == 200
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for file in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", file.read_text()):

@@ -1,6 +1,7 @@
 """Small file work with this project's errors: read within a limit, replace atomically, make durable."""
 
 import os
+import stat
 from pathlib import Path
 
 from hashcheck_core.errors import SnapshotFormatError, TransportError
@@ -46,12 +47,19 @@ def write_durably(path: Path, data: "bytes | memoryview", mode: int = 0o640) -> 
         raise transport_error(path, error, "written") from None
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Replace `path` as a whole: a reader sees the old bytes or the new ones. Raises TransportError."""
+def write_atomically(path: Path, data: bytes, mode: int = 0o640, *, keep_owner: bool = False) -> None:
+    """Replace `path` as a whole: a reader sees the old bytes or the new ones. Raises TransportError.
+
+    With `keep_owner` a file that is there already keeps its owner, group and mode.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)
         write_durably(temporary, data, mode)
+        if keep_owner and path.exists():
+            before = path.stat()
+            os.chown(temporary, before.st_uid, before.st_gid)
+            temporary.chmod(stat.S_IMODE(before.st_mode))
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
