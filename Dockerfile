@@ -16,8 +16,9 @@ COPY hashcheck_core hashcheck_core
 COPY index_builder index_builder
 COPY hashcheck_service hashcheck_service
 RUN /venv/bin/python -m pip install --no-deps --no-build-isolation .
-RUN mkdir /kernels
-RUN NUMBA_CACHE_DIR=/kernels /venv/bin/python -m hashcheck_core.search.multi_index.warm
+ENV NUMBA_CACHE_DIR=/kernels
+# -P: the installed package and not the copy in this folder, for kernels are kept by the path of their source
+RUN /venv/bin/python -P -m hashcheck_core.search.multi_index.warm
 RUN /venv/bin/python -m pip uninstall --yes cython setuptools wheel hatchling editables
 
 FROM python:3.13-slim

@@ -201,8 +201,9 @@ def test_the_final_image_is_plain_not_root_and_has_a_health_check() -> None:
 
 def test_the_steps_of_the_image_give_a_service_that_starts(tmp_path: Path) -> None:
     """No engine here: its COPY and RUN steps are done in a folder, but for the system's own packages."""
-    source, venv = tmp_path / "src", tmp_path / "venv"
+    source, venv, kernels = tmp_path / "src", tmp_path / "venv", tmp_path / "kernels"
     source.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(venv / "site"), "NUMBA_CACHE_DIR": str(kernels)}
     for head, rest in dockerfile():
         if head == "COPY" and "--from" not in rest:
             *names, target = rest.split()
@@ -220,7 +221,9 @@ def test_the_steps_of_the_image_give_a_service_that_starts(tmp_path: Path) -> No
                 command = command.replace(f"{venv}/bin/python", sys.executable)
             elif "uninstall" in command:
                 continue
-            subprocess.run(shlex.split(command), cwd=source, check=True, capture_output=True)
+            command = command.replace(f"{venv}/bin/python -P", f"{sys.executable} -P")
+            subprocess.run(shlex.split(command), cwd=source, env=environment, check=True, capture_output=True)
+    assert {path.name.partition(".")[0] for path in kernels.rglob("*.nbi")} >= {"kernels", "scan", "tables"}
     site = make_site(tmp_path / "site")
     site.publish(site.build())
     assert_serves_from(site, venv / "site")
