@@ -20,7 +20,7 @@ def plot_search(result: dict[str, Any], path: Path) -> None:
     for panel, (bits, radius, title) in zip(panels, wanted, strict=True):
         for engine in dict.fromkeys(row["engine"] for row in result["rows"]):
             rows = sorted(
-                (row["n"], row["p50_us"], row["queries_missing_some"] / row["queries_checked"])
+                (row["n"], row["p50_us"], row["queries_missing_some"] / max(1, row["queries_checked"]))
                 for row in result["rows"]
                 if (row["engine"], row["bits"], row["radius"], row["data"])
                 == (engine, bits, radius, "uniform")
