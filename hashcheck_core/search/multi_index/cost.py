@@ -14,7 +14,7 @@ from hashcheck_core.search.multi_index.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Nanoseconds, but the three of the budget, which are picoseconds and meant to be no less than the truth.
+    """Nanoseconds, but the four of the budget, which are picoseconds and meant to be no less than the truth.
 
     `*_memory` is added where the array is larger than `cache_bytes`.
     """
@@ -33,6 +33,7 @@ class Prices:
     probe_budget: int = 8_000
     entry_budget: int = 40
     survivor_budget: int = 25_000
+    match_budget: int = 250_000
 
 
 PRICES: Final = Prices()

@@ -154,6 +154,7 @@ class MultiIndexEngine:
             k.PRICE_PROBE: PRICES.probe_budget,
             k.PRICE_ENTRY: PRICES.entry_budget,
             k.PRICE_SURVIVOR: PRICES.survivor_budget,
+            k.PRICE_MATCH: PRICES.match_budget,
         }
         if plan is not None:
             values |= {

@@ -6,7 +6,7 @@ the tasks of several queries. Entries whose signature is near enough ("survivors
 their row numbers and then their codes prefetched, and are compared in bulk. A row is answered once: by the first
 chunk that finds it.
 
-Work is counted as it comes (probes, entries before they are scanned, survivors before they are compared), in
+Work is counted as it comes (probes, entries before they are scanned, survivors before they are compared, matches), in
 picoseconds by the prices in the context. A query that would exceed its budget is abandoned and scanned flat.
 Nothing here checks a bound: `engine` hands over arrays that `tables_are_sound` has passed.
 """
@@ -36,9 +36,9 @@ from hashcheck_core.search.multi_index.scan import flat_scan, row_distance
 (
     CODES, WIDTH, WORDS, BITS, SIGNATURE_BITS, CHUNKS, STRIDE, SIGNATURES, IDS, BUCKETS, STARTS, BYTE_TABLE, ALIGN,
     RADIUS, GROUPS, GROUP_COUNT, PROBES, LINES, LIMITS, BUDGET, PRICE_PROBE, PRICE_ENTRY, PRICE_SURVIVOR,
-    SCRATCH, OUT, ROOM, SPENT, PERMUTED, ROWS, TEMP, SCANNED,
-) = range(31)  # fmt: skip
-CONTEXT_SIZE: Final = 31
+    SCRATCH, OUT, ROOM, SPENT, PERMUTED, ROWS, TEMP, SCANNED, PRICE_MATCH,
+) = range(32)  # fmt: skip
+CONTEXT_SIZE: Final = 32
 
 QUERIES_AT_ONCE: Final = 8  # interleaved in a batch
 _QUEUE: Final = 160  # survivors that wait before they are compared
@@ -105,14 +105,20 @@ def _compare(context: Any, found: Any, count: Any, queries: Any, matches: Any) -
     difference = context[SCRATCH]
     codes = context[CODES]
     radius = context[RADIUS]
+    spent = context[SPENT]
     for k in range(count):
         survivor = load64(found + 8 * k)
         query = survivor >> 48
+        cost = load64(spent + 8 * query)
+        if cost < 0:
+            continue
         row = survivor & 0xFFFFFFFFFF
         code = codes + width * row
         distance = row_distance(code, queries + width * query, width)
         if distance > radius:
             continue
+        cost += context[PRICE_MATCH]  # known only now; a family can be nothing but matches
+        store64(spent + 8 * query, cost if cost <= context[BUDGET] else np.int64(-1))
         permute(code, width, context[BYTE_TABLE], words, difference)
         permuted = context[PERMUTED] + 8 * words * query
         for word in range(words):
