@@ -64,7 +64,8 @@ def render(result: dict[str, Any]) -> str:
         ),
         "## Skewed lists, adversarial queries",
         "1 % of the rows lie within six bits of one hash and thousands are equal; the queries are made to meet their "
-        "crowded buckets. `ratio` is our time over FAISS's flat scan of the same query.",
+        "crowded buckets. `ratio` is our time over FAISS's flat scan of the same query. "
+        + result.get("adversarial_note", ""),
         table(
             ("query", "listed", "ours µs", "FAISS flat µs", "ratio", "matches", "same answer"),
             (
