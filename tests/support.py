@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -181,6 +182,7 @@ def serving(
         server = Server(process, key)
         workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
         server.wait_for_log("Application startup complete", workers)
+        eventually(lambda: listening(server.url), "the socket listening", START_SECONDS)
         with server.client:
             yield server
     finally:
@@ -192,6 +194,15 @@ def serving(
             process.wait()
         if process.stderr is not None:
             process.stderr.close()
+
+
+def listening(url: str) -> bool:
+    """Whether a connection is taken: the programs log their address when it is bound, a moment before."""
+    try:
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def eventually(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
