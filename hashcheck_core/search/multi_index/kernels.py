@@ -340,6 +340,9 @@ def search(context: Any, hashes: Any) -> Any:
                             matches = _compare(context, found, survivors, queries, matches)
                             survivors = np.int64(0)
                             hit_lines = np.int64(0)
+                            if load64(spent + 8 * query) < 0:  # by its matches: it must stay abandoned
+                                place = end
+                                count_c = np.int64(0)
             if hit_lines > 0:
                 earlier = survivors
                 survivors = _take_apart(ids, hits, hit_lines, found, survivors, query)
