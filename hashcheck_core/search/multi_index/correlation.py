@@ -5,6 +5,8 @@ empty ones, and a query that falls into a full one pays. So bits that correlate 
 not next to each other on the ring, where the signature of one chunk comes from. Pure.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ def choose_permutation(sample: NDArray[np.uint8], layout: Layout) -> tuple[int, 
     )
 
 
-def _spread(squared: NDArray[np.float32], layout: Layout) -> list[list[int]]:
+def _spread(squared: NDArray[np.floating[Any]], layout: Layout) -> list[list[int]]:
     """Greedy: the most correlated bit first, each to the chunk with whose bits it has least in common."""
     m = len(layout.widths)
     chunks: list[list[int]] = [[] for _ in range(m)]
