@@ -1,0 +1,1 @@
+"""The commands of index-builder, by what they are about. Each is a thin rim around a function elsewhere."""

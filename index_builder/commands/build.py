@@ -1,0 +1,47 @@
+"""build: feeds in, one signed snapshot out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hashcheck_core.command_line import clock
+from index_builder.build import build as build_snapshot
+from index_builder.build import next_version
+from index_builder.commands.options import Json, print_json
+from index_builder.config import load_config
+from index_builder.progress import shown
+from index_builder.report import feed_table, report_directory
+
+
+def build(
+    config: Annotated[Path, typer.Option(help="feeds.toml: which feeds, and what their codes mean.")],
+    out: Annotated[Path, typer.Option(help="The directory that holds all snapshots.")],
+    version: Annotated[
+        int | None, typer.Option(min=1, max=99_999_999, help="Default: one above the highest in --out.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Read every feed, vet every row, and write one signed snapshot. Nothing is published.
+
+    Bad rows are rejected and written to OUT/reports/SNAPSHOT/rejects.jsonl with line and reason. The same
+    feeds, keys, version and SOURCE_DATE_EPOCH give the same bytes.
+    """
+    settings = load_config(config)
+    with shown() as progress:
+        report = build_snapshot(
+            settings, out, now=clock(), version=version or next_version(out), progress=progress
+        )
+    if json:
+        print_json(report)
+        return
+    console = Console()
+    console.print(feed_table(report))
+    for kind in report.types:
+        console.print(f"{kind.type}: {kind.listed:,} listed, {kind.plan}")
+    if any(feed.rejected for feed in report.feeds):
+        console.print(
+            f"Rejected rows: {report_directory(out, report.snapshot) / 'rejects.jsonl'}", soft_wrap=True
+        )
+    console.print(f"Built {report.directory}", soft_wrap=True)
