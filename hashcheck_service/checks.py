@@ -20,7 +20,7 @@ from hashcheck_core.categories import CATEGORY_CODES, Category
 from hashcheck_core.degenerate import is_degenerate
 from hashcheck_core.errors import HashError
 from hashcheck_core.hash_types import HashType, parse_hex
-from hashcheck_core.snapshot.snapshot import Entry, HashTable, Snapshot
+from hashcheck_core.snapshot.snapshot import Entry, HashTable, Listing, Snapshot
 from hashcheck_service.policy import Action, Policy, Verdict
 from hashcheck_service.wire import HashIn
 
@@ -40,6 +40,7 @@ class Reason(StrEnum):
     IMAGE_TOO_LARGE = "image_too_large"
     IMAGE_TOO_SMALL = "image_too_small"
     ANIMATION = "animation"
+    STALE_SNAPSHOT = "stale_snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +131,23 @@ class Checked:
     searches: Sequence[Search]
 
 
-def check(snapshot: Snapshot, policy: Policy, items: Sequence[Item]) -> Checked:
-    """Check `items` against `snapshot` under `policy`."""
+def check(
+    snapshot: Snapshot, policy: Policy, items: Sequence[Item], standing: Sequence[Reason] = ()
+) -> Checked:
+    """Check `items` against `snapshot`, what an overlay adds to it included, under `policy`.
+
+    `standing` are reasons that hold for every item: no answer under one is a `no_match`.
+    """
     found: dict[int, _Found] = {}
     searches: list[Search] = []
     for index, one in _search(snapshot, policy, items, searches):
         found.setdefault(index, _Found()).add(one)
-    results = [_result(snapshot, policy, item, found.get(index)) for index, item in enumerate(items)]
+    for listing in snapshot.urgent:
+        for index, one in _search(listing, policy, items, []):
+            found.setdefault(index, _Found()).add(one)
+    results = [
+        _result(snapshot, policy, item, found.get(index), standing) for index, item in enumerate(items)
+    ]
     return Checked(results, searches)
 
 
@@ -162,7 +173,7 @@ class _Found:
 
 
 def _search(
-    snapshot: Snapshot, policy: Policy, items: Sequence[Item], searches: list[Search]
+    listing: Listing, policy: Policy, items: Sequence[Item], searches: list[Search]
 ) -> Iterator[tuple[int, _Found]]:
     """What was found for an item, by its place; once for each hash of it that found anything.
 
@@ -173,7 +184,9 @@ def _search(
         for query in item.queries:
             owners.setdefault(query.hash_type.name, {}).setdefault(query.value, []).append(index)
     for name, by_value in owners.items():
-        table = snapshot.tables[name]
+        table = listing.tables.get(name)
+        if table is None:  # an overlay adds hashes of few types
+            continue
         queries = np.frombuffer(b"".join(by_value), np.uint8).reshape(len(by_value), -1)
         radius = policy.radius_of(table.hash_type)
         neighbours = table.search(queries, radius)
@@ -183,13 +196,13 @@ def _search(
             continue
         indexes = list(by_value.values())
         for place in np.flatnonzero(np.diff(neighbours.offsets)).tolist():
-            found = _in_force(snapshot, policy, table, *neighbours.of(place))
+            found = _in_force(listing, policy, table, *neighbours.of(place))
             if found is not None:
                 yield from ((index, found) for index in indexes[place])
 
 
 def _in_force(
-    snapshot: Snapshot, policy: Policy, table: HashTable, rows: NDArray[Any], distances: NDArray[Any]
+    listing: Listing, policy: Policy, table: HashTable, rows: NDArray[Any], distances: NDArray[Any]
 ) -> _Found | None:
     """Of the entries of `rows` (nearest first) all categories in force, and one match for each of the nearest
     entries, at its least distance: one more than the policy shows, to tell that there are more."""
@@ -198,7 +211,10 @@ def _in_force(
     # Row by row, the places in `links` from its start on: a running number, less where its row began.
     begins = np.cumsum(counts) - counts
     entries = table.links[np.arange(counts.sum()) + np.repeat(starts - begins, counts)]
-    codes = snapshot.entries.categories[entries]
+    at = np.repeat(distances, counts)
+    if (kept := listing.in_force(entries)) is not None:
+        entries, at = entries[kept], at[kept]
+    codes = listing.entries.categories[entries]
     listed = np.bincount(codes, minlength=len(CATEGORY_CODES)).tolist()
     in_force = [policy.in_force(category) for category in CATEGORY_CODES]
     categories = {
@@ -208,20 +224,20 @@ def _in_force(
         return None
     chosen = np.flatnonzero(np.array(in_force)[codes])[:_MOST_COLLECTED]
     nearest, first = np.unique(entries[chosen], return_index=True)
-    at = np.repeat(distances, counts)[chosen][first]
+    at = at[chosen][first]
     shown = np.argsort(at, kind="stable")[: policy.max_matches + 1]
-    matches = [
-        Match(snapshot.entries.entry(int(nearest[i])), table.hash_type.name, int(at[i])) for i in shown
-    ]
+    matches = [Match(listing.entries.entry(int(nearest[i])), table.hash_type.name, int(at[i])) for i in shown]
     return _Found(categories, matches)
 
 
-def _result(snapshot: Snapshot, policy: Policy, item: Item, found: _Found | None) -> Result:
+def _result(
+    snapshot: Snapshot, policy: Policy, item: Item, found: _Found | None, standing: Sequence[Reason]
+) -> Result:
     nearest: dict[tuple[str, str], Match] = {}
     for match in sorted(found.matches if found else (), key=lambda m: (m.distance, m.hash_type, m.entry.id)):
         nearest.setdefault((match.entry.id, match.hash_type), match)
     kept = list(nearest.values())[: policy.max_matches]
-    reasons = sorted({*item.reasons, *(() if kept else _unlisted(snapshot, item))})
+    reasons = sorted({*standing, *item.reasons, *(() if kept else _unlisted(snapshot, item))})
     verdict = Verdict.MATCH if kept else Verdict.UNKNOWN if reasons else Verdict.NO_MATCH
     action = policy.action(verdict, found.categories if found else ())
     return Result(item.ref, verdict, action, reasons, kept, len(nearest) > len(kept))
@@ -229,6 +245,6 @@ def _result(snapshot: Snapshot, policy: Policy, item: Item, found: _Found | None
 
 def _unlisted(snapshot: Snapshot, item: Item) -> tuple[Reason, ...]:
     """A list that has no hash of any type the item brings has not been asked anything."""
-    if not item.queries or any(snapshot.tables[q.hash_type.name].listed for q in item.queries):
+    if not item.queries or any(snapshot.lists(q.hash_type.name) for q in item.queries):
         return ()
     return (Reason.TYPE_NOT_LISTED,)

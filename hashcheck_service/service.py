@@ -17,6 +17,7 @@ from hashcheck_core.snapshot.signing import TrustedKeys, load_public
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.verifier import check_expiry
 from hashcheck_service.auth import ApiKeys, read_keys
+from hashcheck_service.checks import Reason
 from hashcheck_service.follower import SnapshotFollower
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
@@ -74,14 +75,20 @@ class Service:
         self.search_threads = ThreadPoolExecutor(4, "search")
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
-        """`snapshot`, if it may be checked against now; raises Problem 503 for none or an expired one."""
+        """`snapshot`, if it may be checked against now; raises Problem 503 for none, or for an expired one
+        unless the operator chose `serve_stale`."""
         if snapshot is None:
             raise no_snapshot()
         try:
-            check_expiry(snapshot.manifest, self.clock())
+            check_expiry(snapshot.expires_at, self.clock())
         except HashcheckError as error:
-            raise from_error(error) from None
+            if not self.settings.serve_stale:
+                raise from_error(error) from None
         return snapshot
+
+    def standing(self, snapshot: Snapshot) -> tuple[Reason, ...]:
+        """The reasons that every answer from `snapshot` carries now: that it is past its time."""
+        return (Reason.STALE_SNAPSHOT,) if self.clock() >= snapshot.expires_at else ()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     hit_log_file_bytes: Positive = 64 * 1024 * 1024
     hit_log_files: Positive = 64
     poll_seconds: Seconds = 1.0
+    # Past its expiry a list may miss what was added since; whoever sets this prefers that to no answer at all.
+    serve_stale: bool = False
     metrics_without_key: bool = False
     policy: Policy = Policy()
     limits: Limits = Limits()

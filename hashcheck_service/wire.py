@@ -28,6 +28,7 @@ class SnapshotRef(msgspec.Struct, frozen=True):
     version: int
     built_at: datetime
     expires_at: datetime
+    overlay: int
 
 
 class MatchOut(msgspec.Struct, frozen=True):

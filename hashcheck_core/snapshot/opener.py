@@ -82,7 +82,12 @@ def open_snapshot(
         section.type: _open_table(section, manifest, load(section.files)) for section in manifest.hashes
     }
     snapshot = Snapshot(
-        verified.snapshot_id, manifest, verified.signed_by, MappingProxyType(tables), entries, tuple(maps)
+        id=verified.snapshot_id,
+        manifest=manifest,
+        signed_by=verified.signed_by,
+        tables=MappingProxyType(tables),
+        entries=entries,
+        _maps=tuple(maps),
     )
     check_canaries(snapshot)
     return snapshot

@@ -78,9 +78,31 @@ def load_public(pem: bytes) -> Ed25519PublicKey:
 
 def sign(manifest: bytes, keys: Iterable[Ed25519PrivateKey]) -> bytes:
     """The bytes of manifest.sig: one signature a key, in order of key id."""
-    made = [Signature(key_id(key.public_key()), key.sign(manifest).hex()) for key in keys]
-    made.sort(key=lambda signature: signature.key_id)
-    return _encode(SignatureFile(made))
+    return encode_signatures(signatures_of(manifest, keys))
+
+
+def signatures_of(message: bytes, keys: Iterable[Ed25519PrivateKey]) -> list[Signature]:
+    """One signature a key over `message`, in order of key id."""
+    made = [Signature(key_id(key.public_key()), key.sign(message).hex()) for key in keys]
+    return sorted(made, key=lambda signature: signature.key_id)
+
+
+def read_signatures(data: bytes) -> list[Signature]:
+    """The signatures of manifest.sig; raises SnapshotSignatureError unless it is as it was written."""
+    if len(data) > MAX_SIGNATURE_BYTES:
+        raise _unsigned(f"manifest.sig has {len(data)} bytes")
+    try:
+        file = msgspec.json.decode(data, type=SignatureFile)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise _unsigned("manifest.sig cannot be read") from None
+    if encode_signatures(file.signatures) != data:  # one form only: no byte of it may be changed and pass
+        raise _unsigned("manifest.sig is not as it was written")
+    return file.signatures
+
+
+def encode_signatures(signatures: Iterable[Signature]) -> bytes:
+    """The bytes of manifest.sig: JSON with two spaces of indent, a newline at the end."""
+    return _encode(SignatureFile(list(signatures)))
 
 
 def _encode(file: SignatureFile) -> bytes:
@@ -110,18 +132,14 @@ class TrustedKeys:
 
         A signature by a key that is not trusted is passed over; one key counts once, however often it signs.
         """
-        if len(signature_file) > MAX_SIGNATURE_BYTES:
-            raise _unsigned(f"manifest.sig has {len(signature_file)} bytes")
-        try:
-            file = msgspec.json.decode(signature_file, type=SignatureFile)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            raise _unsigned("manifest.sig cannot be read") from None
-        if _encode(file) != signature_file:  # one form only: no byte of it may be changed and pass
-            raise _unsigned("manifest.sig is not as it was written")
-        good = {s.key_id for s in file.signatures if self._holds(manifest, s)}
+        good = self.signers(manifest, read_signatures(signature_file))
         if len(good) < self.threshold:
             raise _unsigned(f"{len(good)} of the {self.threshold} trusted signatures needed are there")
-        return tuple(sorted(good))
+        return good
+
+    def signers(self, message: bytes, signatures: Iterable[Signature]) -> tuple[str, ...]:
+        """The ids of the trusted keys among `signatures` over `message`, whether they are enough or not."""
+        return tuple(sorted({s.key_id for s in signatures if self._holds(message, s)}))
 
     def _holds(self, manifest: bytes, signature: Signature) -> bool:
         key = self.keys.get(signature.key_id)

@@ -5,7 +5,7 @@ uses that one to its end; a swap is the assignment of another.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -66,16 +66,48 @@ class Entries:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """A verified, opened snapshot. `tables` by name of hash type; `_maps` keeps the mappings alive."""
+def _none() -> NDArray[np.uint32]:
+    return np.empty(0, np.uint32)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Listing:
+    """Hashes and what lists them. `tables` by name of hash type.
+
+    `withdrawn`: the entries (indexes, ascending) that are out of force, though their hashes still stand in the
+    tables: whoever turns rows into entries leaves these out, or asks `in_force`.
+    """
+
+    tables: Mapping[str, HashTable]
+    entries: Entries
+    withdrawn: NDArray[np.uint32] = field(default_factory=_none)
+
+    def in_force(self, entries: NDArray[np.uint32]) -> NDArray[np.bool_] | None:
+        """Which of `entries` (indexes) are not withdrawn; None where nothing is, which costs nothing to ask."""
+        if not len(self.withdrawn):
+            return None
+        return ~np.isin(entries, self.withdrawn)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Snapshot(Listing):
+    """A verified, opened snapshot, and the overlay laid over it (see `overlay`); `_maps` keeps the mappings alive.
+
+    `overlay` is the sequence number of that overlay, 0 for none. `urgent` holds what it adds: a check searches
+    the snapshot itself and then each of these.
+    """
 
     id: str
     manifest: Manifest
     signed_by: tuple[str, ...]
-    tables: Mapping[str, HashTable]
-    entries: Entries
+    overlay: int = 0
+    urgent: tuple[Listing, ...] = ()
     _maps: tuple[Any, ...] = ()
+
+    def lists(self, hash_type: str) -> bool:
+        """Whether any hash of this type stands on the list, reserved test hashes aside."""
+        parts: tuple[Listing, ...] = (self, *self.urgent)
+        return any(hash_type in part.tables and part.tables[hash_type].listed for part in parts)
 
     @property
     def version(self) -> int:

@@ -64,17 +64,17 @@ def verify_manifest(
             f"The snapshot has version {decoded.version}, and version {lowest_version} was already served.",
             next_step="Publish a build with a higher version; never an old one again.",
         )
-    check_expiry(decoded, now)
+    check_expiry(decoded.expires_at, now)
     for entry in decoded.files():
         _check_file_entry(entry)
     return VerifiedManifest(decoded, snapshot_id(decoded.version, manifest), signed_by)
 
 
-def check_expiry(manifest: Manifest, now: datetime) -> None:
-    """Raises SnapshotExpiredError at and after the manifest's `expires_at`."""
-    if now >= manifest.expires_at:
+def check_expiry(expires_at: datetime, now: datetime) -> None:
+    """Raises SnapshotExpiredError at and after `expires_at`."""
+    if now >= expires_at:
         raise SnapshotExpiredError(
-            f"The snapshot expired at {manifest.expires_at:%Y-%m-%d %H:%M:%S} UTC.",
+            f"The snapshot expired at {expires_at:%Y-%m-%d %H:%M:%S} UTC.",
             next_step="Build and publish a new one; if one was published, see why it did not arrive here.",
         )
 

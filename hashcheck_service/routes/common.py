@@ -72,10 +72,11 @@ async def verdicts(
     service: Service, context: Context, snapshot: Snapshot, items: Sequence[Item], policy: Policy
 ) -> list[ResultOut]:
     """Check `items`, count them, put every hit on record, and only then answer."""
+    standing = service.standing(snapshot)
     if expected_seconds(snapshot, items) > _INLINE_SECONDS:
-        checked = await in_thread(service.search_threads, lambda: check(snapshot, policy, items))
+        checked = await in_thread(service.search_threads, lambda: check(snapshot, policy, items, standing))
     else:
-        checked = check(snapshot, policy, items)
+        checked = check(snapshot, policy, items, standing)
     results = checked.results
     answers = [_answer(result, policy) for result in results]
     hits = [hit for answer in answers for hit in answer.matches]
@@ -99,7 +100,9 @@ def json_response(content: object) -> Response:
 
 
 def snapshot_ref(snapshot: Snapshot) -> SnapshotRef:
-    return SnapshotRef(snapshot.id, snapshot.version, snapshot.built_at, snapshot.expires_at)
+    return SnapshotRef(
+        snapshot.id, snapshot.version, snapshot.built_at, snapshot.expires_at, snapshot.overlay
+    )
 
 
 def _answer(result: Result, policy: Policy) -> ResultOut:

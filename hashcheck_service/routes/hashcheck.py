@@ -47,6 +47,10 @@ def _text(match: bool, item: Item, reasons: list[str], hash_type: str, *, test: 
     if not item.queries:
         digits = BUILT_IN_TYPES[hash_type].bits // 4
         raise Problem(400, Reason.MALFORMED_HASH, f"The body is one {hash_type} hash: {digits} hex digits.")
+    if (
+        Reason.STALE_SNAPSHOT in reasons
+    ):  # not on the old list: that is not `false`, and there is no third word
+        raise unavailable(Reason.STALE_SNAPSHOT, "The list in force is past its time and has no match.")
     if Reason.TYPE_NOT_LISTED in reasons and not test:
         raise unavailable(Reason.TYPE_NOT_LISTED, f"The list in force holds no {hash_type} hashes.", 3600)
     return Response("false", media_type="text/plain")
