@@ -1,21 +1,23 @@
-"""Checks per second and latency of one worker over loopback, beside a constant answer of the same server.
+"""Checks per second and latency over loopback, beside a constant answer of the same server and the engine alone.
 
-The load generator and the server are pinned to different cores where there are two. Ratios are what counts:
-absolute rates on a shared machine prove nothing.
+Server and load generator are pinned to different cores where there are two; with two workers the load shares a core
+with one of them, and the result says so. Ratios are what counts: absolute rates on a shared machine prove nothing.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import uvloop
 from rich.console import Console
@@ -23,49 +25,68 @@ from rich.table import Table
 
 from benchmarks.load import Load, closed_loop, request
 from benchmarks.machine import describe, spread
-from tests.support import Site, done, serving
+from benchmarks.sites import Codes, key_of, site_of, strangers
+from hashcheck_core.snapshot.opener import open_snapshot
+from hashcheck_core.snapshot.pointer import read_pointer
+from hashcheck_service.service import trusted_keys, utc_now
+from hashcheck_service.settings import load_settings
+from tests.support import Server, Site, serving
+
+FORMATS = {"json": "application/json"}
+_CORES = os.cpu_count() or 1
+_RADIUS = 31
 
 
-def make_site(folder: Path, rows: int) -> Site:
-    """A published list of `rows` uniform random PDQ hashes."""
-    site = Site(folder)
-    done("index_builder", "keygen", folder / "keys" / "builder")
-    codes = np.random.default_rng(1).integers(0, 256, (rows, 32), np.uint8)
-    lines = (f"pdq {bytes(code).hex()}\n" for code in codes)
-    (folder / "list.txt").write_text("".join(lines))
-    (folder / "feeds.toml").write_text(
-        '[snapshot]\nexpires_after = "7d"\nsigning_key = "keys/builder.pem"\n'
-        '[[feed]]\nname = "bench"\nformat = "lines"\npath = "list.txt"\ncategory = "baseline"\n'
-    )
-    site.write_settings()
-    site.publish(site.build())
-    return site
+def check_body(codes: Codes, form: str = "json") -> bytes:
+    """A request with one item for each code."""
+    if form == "json":
+        items = [
+            {"ref": "r", "hashes": [{"type": "pdq", "value": c.tobytes().hex(), "quality": 100}]}
+            for c in codes
+        ]
+        return msgspec.json.encode({"items": items})
+    raw = [{"ref": "r", "hashes": [{"type": "pdq", "value": c.tobytes(), "quality": 100}]} for c in codes]
+    return msgspec.msgpack.encode({"items": raw})
 
 
-def check_requests(key: str, batch: int, count: int = 500) -> list[bytes]:
+def check_requests(key: str, batch: int, form: str = "json") -> list[bytes]:
     """Requests of `batch` items with one random PDQ hash each: hashes no list holds."""
-    codes = np.random.default_rng(2).integers(0, 256, (count, batch, 32), np.uint8)
-    return [
-        request("/v1/check", json.dumps({"items": [item(bytes(code)) for code in codes[i]]}).encode(), key)
-        for i in range(count)
-    ]
+    count = max(20, min(1000, 50_000 // batch))
+    codes = strangers(count * batch).reshape(count, batch, -1)
+    return [request("/v1/check", check_body(part, form), key, FORMATS[form]) for part in codes]
 
 
-def item(code: bytes) -> dict[str, Any]:
-    return {"ref": "r", "hashes": [{"type": "pdq", "value": code.hex(), "quality": 100}]}
+def engine_rates(site: Site, batches: list[int], seconds: float) -> dict[int, float]:
+    """Microseconds a query of the engine in this process, on the server's core, by batch."""
+    settings = load_settings(site.root / "service.toml")
+    snapshot = open_snapshot(read_pointer(settings.snapshots), trusted_keys(settings), now=utc_now())
+    table = snapshot.tables["pdq"]
+    pin(0, 0)
+    found = {}
+    for batch in batches:
+        codes = strangers(20_000 // batch * batch).reshape(-1, batch, 32)
+        queries = [np.ascontiguousarray(part) for part in codes]
+        done, begin = 0, time.perf_counter()
+        while (now := time.perf_counter()) - begin < seconds:
+            table.search(queries[done % len(queries)], _RADIUS)
+            done += 1
+        found[batch] = (now - begin) / (done * batch) * 1e6
+    pin(0, 1)
+    return found
 
 
-@contextmanager
-def constant_server(port: int) -> Iterator[None]:
-    """uvicorn with an app that answers a constant, on the core the service is measured on."""
+@contextlib.contextmanager
+def constant_server() -> Iterator[int]:
+    """uvicorn with an app that answers a constant, on the core the service is measured on; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "benchmarks.constant_app:app", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--log-level", "warning", "--no-access-log"], stderr=subprocess.DEVNULL
-    )
+    cheapest = ["--log-level", "warning", "--no-access-log", "--no-proxy-headers", "--no-server-header"]
+    process = subprocess.Popen([*command, *cheapest], stderr=subprocess.DEVNULL)
     pin(process.pid, 0)
     try:
         uvloop.run(wait_for_port(port))
-        yield
+        yield port
     finally:
         process.terminate()
         process.wait()
@@ -84,9 +105,30 @@ async def wait_for_port(port: int) -> None:
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process to one core where there are several."""
-    if (os.cpu_count() or 1) > 1:
-        os.sched_setaffinity(pid, {core})
+    """Keep a process, all its threads, to one core where there are several."""
+    if _CORES > 1:
+        for thread in Path(f"/proc/{pid or os.getpid()}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
+
+
+@contextlib.contextmanager
+def service(site: Site, workers: int = 1) -> Iterator[Server]:
+    """The service of a site: one worker on core 0, several on a core each."""
+    with serving(site, "--workers", str(workers), key=key_of(site)) as server:
+        pids = worker_pids(server)
+        for place, pid in enumerate(pids):
+            pin(pid, place % _CORES)
+        yield server
+
+
+def worker_pids(server: Server) -> list[int]:
+    lines = "\n".join(server.log)
+    started = [int(part.split("]")[0]) for part in lines.split("Started server process [")[1:]]
+    return started or [server.process.pid]
+
+
+def port_of(server: Server) -> int:
+    return int(server.url.rpartition(":")[2])
 
 
 def measure(port: int, requests: list[bytes], options: argparse.Namespace) -> Load:
@@ -95,66 +137,93 @@ def measure(port: int, requests: list[bytes], options: argparse.Namespace) -> Lo
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     pin(0, 1)
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        site = make_site(Path(folder), options.rows)
-        with constant_server(8799):
-            yardstick = measure(8799, check_requests("x", 1), options)
-        rows.append(row("constant answer", 1, yardstick, yardstick))
-        with serving(site) as server:
-            pin(server.process.pid, 0)
-            port = int(server.url.rpartition(":")[2])
-            for batch in options.batches:
-                load = measure(port, check_requests(server.key, batch), options)
-                rows.append(row("POST /v1/check", batch, load, yardstick))
+    lists = []
+    for listed in options.rows:
+        site = site_of(listed)
+        engine = engine_rates(site, options.batches, options.seconds / 3)
+        with constant_server() as port:
+            constant = measure(port, check_requests("x", 1), options)
+        rows = []
+        for workers in options.workers:
+            with service(site, workers) as server:
+                for form in FORMATS:
+                    for batch in options.batches:
+                        load = measure(port_of(server), check_requests(server.key, batch, form), options)
+                        rows.append(row(workers, form, batch, load, constant, engine[batch]))
+        lists.append(
+            {
+                "listed": listed,
+                "constant_requests_per_second": round(constant.rate, 1),
+                "engine_us_per_query": {str(batch): round(micro, 2) for batch, micro in engine.items()},
+                "rows": rows,
+            }
+        )
+    pinned = "worker 1 on core 0, load (and worker 2, where there is one) on core 1" if _CORES > 1 else "no"
     return {
         "benchmark": "serve",
         "machine": describe(),
-        "listed": options.rows,
         "connections": options.connections,
         "seconds": options.seconds,
-        "pinned": "server on core 0, load on core 1" if (os.cpu_count() or 1) > 1 else "no",
-        "rows": rows,
+        "pinned": pinned,
+        "lists": lists,
     }
 
 
-def row(what: str, batch: int, load: Load, yardstick: Load) -> dict[str, Any]:
+def row(workers: int, form: str, batch: int, load: Load, constant: Load, engine_us: float) -> dict[str, Any]:
+    """One measurement. `goal_ratio`: for one hash the time of a constant request and a query over ours, for batches
+    the rate of ours over the engine's own."""
+    if batch == 1:
+        goal = (1 / constant.rate + engine_us / 1e6) * load.rate
+    else:
+        goal = load.rate * batch * engine_us / 1e6
     return {
-        "what": what,
+        "workers": workers,
+        "form": form,
         "batch": batch,
         "requests_per_second": round(load.rate, 1),
         "hashes_per_second": round(load.rate * batch, 1),
-        "ratio_to_constant": round(load.rate / yardstick.rate, 3),
+        "goal_ratio": round(goal, 3),
         "failed": load.failed,
-        **spread(load.times),
+        **spread(load.good),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Checks per second and latency of one worker over loopback.")
-    parser.add_argument("--rows", type=int, default=100_000, help="listed PDQ hashes")
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
-    parser.add_argument("--connections", type=int, default=8, help="keep-alive connections")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 256], help="items in a request")
+    parser = argparse.ArgumentParser(description="Checks per second and latency over loopback.")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000], help="sizes of the list")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="numbers of workers")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement")
+    parser.add_argument("--connections", type=int, default=16, help="keep-alive connections")
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[1, 16, 256, 1000], help="items in a request"
+    )
+    parser.add_argument(
+        "--short", action="store_true", help="ten thousand hashes, singles, half a second: for CI"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args()
+    if options.short:
+        options.rows, options.batches, options.seconds = [10_000], [1, 256], 0.5
     result = run(options)
     if options.json:
         print(json.dumps(result, indent=2))
         return
     names = [
-        "what",
+        "workers",
+        "form",
         "batch",
         "requests_per_second",
         "hashes_per_second",
-        "ratio_to_constant",
+        "goal_ratio",
         "p50_us",
         "p99_us",
     ]
-    table = Table(*names, title=f"{result['machine']['cpu']}, {result['listed']:,} listed, one worker")
-    for one in result["rows"]:
-        table.add_row(*(str(one[name]) for name in names))
-    Console().print(table)
+    for one in result["lists"]:
+        title = f"{one['listed']:,} listed; constant answer {one['constant_requests_per_second']:,}/s"
+        table = Table(*names, title=title)
+        for measured in one["rows"]:
+            table.add_row(*(str(measured[name]) for name in names))
+        Console().print(table)
 
 
 if __name__ == "__main__":
