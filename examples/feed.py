@@ -15,7 +15,7 @@ def feed_rows(names: Iterable[str], category: str) -> Iterable[tuple[str, ...]]:
     """One row for each hash of each photograph; its name is its id."""
     for name in names:
         data = photograph(name)
-        for item in [*hash_bytes(data), *hash_picture(decode(data, ImageLimits()).rgb)]:
+        for item in [*hash_bytes(data), *hash_picture(decode(data, ImageLimits()).grey)]:
             quality = "" if item.quality is None else str(item.quality)
             yield name, item.hash.type.name, item.hash.hex(), quality, category
 

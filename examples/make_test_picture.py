@@ -18,7 +18,7 @@ def main(path: Path) -> None:
     coarse = np.random.default_rng(7357).integers(0, 256, (13, 13, 3), dtype=np.uint8)
     Image.fromarray(coarse, "RGB").resize((512, 512), Image.Resampling.BICUBIC).save(path, optimize=True)
     data = path.read_bytes()
-    for item in [*hash_bytes(data), *hash_picture(decode(data, ImageLimits()).rgb)]:
+    for item in [*hash_bytes(data), *hash_picture(decode(data, ImageLimits()).grey)]:
         print(item.hash.type.name, item.hash.hex(), "" if item.quality is None else item.quality)
 
 

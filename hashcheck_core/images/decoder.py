@@ -1,4 +1,4 @@
-"""Bytes of an untrusted picture in, one RGB image out, within limits.
+"""Bytes of an untrusted picture in, one grey image out, within limits.
 
 The rules, so that equal pictures give equal hashes everywhere:
 - the format is read from the bytes, never from a name or a content type;
@@ -8,7 +8,8 @@ The rules, so that equal pictures give equal hashes everywhere:
 - EXIF rotation is ignored: the pixels are hashed as stored, as the PDQ reference and most list producers do;
   a rotated copy is found by asking for the eight dihedral hashes;
 - transparency is laid over white, as a page would show it;
-- every colour mode becomes RGB; 16-bit grey is scaled, not clipped;
+- every colour mode becomes RGB and then grey (ITU-R 601, as PDQ and pHash both have it; of a JPEG the luminance is
+  taken as it is stored, which saves undoing its colours); 16-bit grey is scaled, not clipped;
 - large pictures are brought down to a working size first (WORKING_SIDE).
 
 Anything a decoder raises becomes `ImageError`. It does not hash, and it does not guard against a decoder
@@ -64,10 +65,10 @@ class ImageLimits:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """`rgb` has mode RGB and the working size; `frames` counts the frames or pages to be seen, of
+    """`grey` has mode L and the working size; `frames` counts the frames or pages to be seen, of
     which only the first was decoded."""
 
-    rgb: Image.Image
+    grey: Image.Image
     frames: int
 
 
@@ -110,43 +111,45 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
 
 
 def _to_working_size(image: Image.Image) -> Image.Image:
-    """The picture as RGB, brought down until its shorter side is below twice WORKING_SIDE.
+    """The picture in grey, brought down until its shorter side is below twice WORKING_SIDE.
 
-    A JPEG is decoded at a half, quarter or eighth where that is enough. What is decoded is brought to RGB strip
+    A JPEG is decoded at a half, quarter or eighth where that is enough. What is decoded is brought to grey strip
     by strip, so that beside it only the small result takes memory.
     """
-    image.draft(None, (WORKING_SIDE, WORKING_SIDE))
+    image.draft("L", (WORKING_SIDE, WORKING_SIDE))
     image.load()
     width, height = image.size
     factor = max(1, min(width, height) // WORKING_SIDE)
     across, down = max(factor, width // _LONGEST_SIDE), max(factor, height // _LONGEST_SIDE)
-    to_rgb = _converter(image)
+    to_grey = _converter(image)
     if across == down == 1:
-        return to_rgb(image)
+        return to_grey(image)
     rows = down * max(1, _STRIP_PIXELS // (width * down))
-    small = Image.new("RGB", (-(-width // across), -(-height // down)))
+    small = Image.new("L", (-(-width // across), -(-height // down)))
     for top in range(0, height, rows):
-        strip = to_rgb(image.crop((0, top, width, min(top + rows, height))))
+        strip = to_grey(image.crop((0, top, width, min(top + rows, height))))
         small.paste(strip.reduce((across, down)), (0, top // down))
     return small
 
 
 def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """What brings a part of `image` to RGB."""
+    """What brings a part of `image` to grey."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _grey_converter(image)
+        return _deep_converter(image)
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         return _over_white
-    return lambda part: part.convert("RGB")
+    if image.mode == "L":
+        return Image.Image.copy
+    return lambda part: part.convert("RGB").convert("L")
 
 
 def _over_white(part: Image.Image) -> Image.Image:
     rgba = part.convert("RGBA")
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, rgba).convert("RGB")
+    return Image.alpha_composite(white, rgba).convert("RGB").convert("L")
 
 
-def _grey_converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+def _deep_converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     """Grey of more than 8 bits: 16-bit values keep their place, wider ones and floats are stretched."""
     low, high = 0.0, 65535.0
     if not image.mode.startswith("I;16"):
@@ -159,6 +162,6 @@ def _grey_converter(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
         if not np.isfinite(pixels).all():
             raise ValueError("pixels that are not numbers")
         scaled = (pixels - low) * (255.0 / max(high - low, 1e-9))
-        return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8), "L").convert("RGB")
+        return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8), "L")
 
     return convert
