@@ -8,6 +8,9 @@ of the hash itself.
 import hashlib
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hashcheck_core.hash_types import HashKind, HashType
 
 # A perceptual hash with fewer ones or zeros than 1/16 of its bits is degenerate. For 64 bits that is the
@@ -31,6 +34,18 @@ def is_degenerate(hash_type: HashType, value: bytes) -> bool:
     ones = int.from_bytes(value).bit_count()
     margin = hash_type.bits // _DEGENERATE_SHARE
     return not margin <= ones <= hash_type.bits - margin
+
+
+def any_degenerate(hash_type: HashType, codes: NDArray[np.uint8]) -> bool:
+    """Whether any of `codes`, uint8 (n, hash_type.bytes), is degenerate."""
+    if hash_type.kind is HashKind.EXACT:
+        return False
+    if len(codes) == 1:
+        return is_degenerate(hash_type, codes.tobytes())
+    words = codes.view(np.uint64) if hash_type.bytes % 8 == 0 else codes
+    ones = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    margin = hash_type.bits // _DEGENERATE_SHARE
+    return bool(((ones < margin) | (ones > hash_type.bits - margin)).any())
 
 
 def is_empty_file(hash_type: HashType, value: bytes) -> bool:

@@ -1,7 +1,7 @@
 """create_app(settings): the whole service as one ASGI application.
 
-FastAPI holds the routes that people and operators read; the checking routes are plain Starlette handlers
-over msgspec, which cost a third as much a request (docs/adr/0005-hot-path.md). All live under one envelope.
+FastAPI holds the routes that people and operators read. In front of it the checking endpoints are bare ASGI over
+msgspec (`hot_path`, docs/adr/0005-hot-path.md): the same request ids, problems, headers and metrics.
 """
 
 import os
@@ -16,23 +16,26 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError
 from hashcheck_service.envelope import Envelope, context_of
+from hashcheck_service.hot_path import HotPath
 from hashcheck_service.logs import configure
 from hashcheck_service.problems import MEDIA_TYPE, from_status
-from hashcheck_service.routes.check import check_handler
-from hashcheck_service.routes.hashcheck import TYPES, hashcheck_handler
+from hashcheck_service.routes.check import check_endpoint
+from hashcheck_service.routes.hashcheck import hashcheck_endpoints
 from hashcheck_service.routes.media import media_handler
 from hashcheck_service.routes.status import status_router
+from hashcheck_service.routes.stream import StreamEndpoint
 from hashcheck_service.service import Service, utc_now
 from hashcheck_service.settings import Settings, load_settings
 
 SETTINGS_VARIABLE = "HASHCHECK_SETTINGS_FILE"
 
 
-def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> FastAPI:
+def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
     """The app; its lifespan loads the snapshot and starts the hit log.
 
     Raises ConfigError or TransportError for keys that cannot be read; a missing or bad snapshot is no error
@@ -56,23 +59,14 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> F
     app.include_router(status_router(service))
     app.router.routes += [
         Route("/openapi.yaml", _openapi, methods=["GET"]),
-        Route("/v1/check", check_handler(service), methods=["POST"]),
         Route("/v1/check/media", media_handler(service), methods=["POST"]),
-        *(
-            Route(
-                f"/v1{prefix}/check/{name}",
-                hashcheck_handler(service, name, test=bool(prefix)),
-                methods=["POST"],
-            )
-            for prefix in ("", "/test")
-            for name in TYPES
-        ),
+        Route("/v1/check/stream", StreamEndpoint(service), methods=["POST"]),
     ]
     app.add_middleware(Envelope, service=service)
-    return app
+    return HotPath(service, {"/v1/check": check_endpoint(service), **hashcheck_endpoints(service)}, app)
 
 
-def worker_app() -> FastAPI:
+def worker_app() -> ASGIApp:
     """The app of one worker process of `hashcheck-service serve`, told its settings file by the environment."""
     configure()
     path = os.environ.get(SETTINGS_VARIABLE)

@@ -1,4 +1,4 @@
-"""Items in, results out: the verdict on each, by one snapshot and one policy. Pure.
+"""A batch in, results out: the verdict on each item, by one snapshot and one policy. Pure.
 
 - `match`: a hash of the item is within the radius of a listed one, in a category in force;
 - `unknown`: no match, and some hash could not be checked; `reasons` say why;
@@ -8,56 +8,20 @@ Hashes of all items are searched together, one call for each hash type. The acti
 found, also of matches that are too many to be shown.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
-from hashcheck_core.degenerate import is_degenerate
-from hashcheck_core.errors import HashError
-from hashcheck_core.hash_types import HashType, parse_hex
 from hashcheck_core.snapshot.snapshot import Entry, HashTable, Listing, Snapshot
+from hashcheck_service.batches import Batch, Reason
 from hashcheck_service.policy import Action, Policy, Verdict
-from hashcheck_service.wire import HashIn
 
 # Links to entries in force that are sorted to find the nearest; categories are taken from all of them.
 _MOST_COLLECTED: Final = 65_536
-
-
-class Reason(StrEnum):
-    """Why a hash, or a picture, could not be checked. Stable: callers branch on these."""
-
-    MALFORMED_HASH = "malformed_hash"
-    UNSUPPORTED_TYPE = "unsupported_type"
-    TYPE_NOT_LISTED = "type_not_listed"
-    LOW_QUALITY = "low_quality"
-    DEGENERATE = "degenerate"
-    UNDECODABLE_IMAGE = "undecodable_image"
-    IMAGE_TOO_LARGE = "image_too_large"
-    IMAGE_TOO_SMALL = "image_too_small"
-    ANIMATION = "animation"
-    STALE_SNAPSHOT = "stale_snapshot"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One hash that can be checked."""
-
-    hash_type: HashType
-    value: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What is asked about one upload: the hashes that can be checked, and why others cannot."""
-
-    ref: str
-    queries: Sequence[Query]
-    reasons: Sequence[Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,39 +43,6 @@ class Result:
     more_matches: bool
 
 
-def read_item(snapshot: Snapshot, ref: str, hashes: Iterable[HashIn]) -> Item:
-    """The hashes of one item as the caller sent them, sorted into those that can be checked and the rest."""
-    queries: list[Query] = []
-    reasons: list[Reason] = []
-    for given in hashes:
-        read = read_hash(snapshot, given)
-        if isinstance(read, Query):
-            queries.append(read)
-        else:
-            reasons.append(read)
-    return Item(ref, queries, reasons)
-
-
-def read_hash(snapshot: Snapshot, given: HashIn) -> Query | Reason:
-    table = snapshot.tables.get(given.type)
-    if table is None:
-        return Reason.UNSUPPORTED_TYPE
-    try:
-        value = parse_hex(table.hash_type, given.value)
-    except HashError:
-        return Reason.MALFORMED_HASH
-    return usable(table.hash_type, value, given.quality)
-
-
-def usable(hash_type: HashType, value: bytes, quality: int | None) -> Query | Reason:
-    """A whole hash, unless its quality or its bits say that it means nothing."""
-    if quality is not None and hash_type.min_quality is not None and quality < hash_type.min_quality:
-        return Reason.LOW_QUALITY
-    if is_degenerate(hash_type, value):
-        return Reason.DEGENERATE
-    return Query(hash_type, value)
-
-
 @dataclass(frozen=True, slots=True)
 class Search:
     """How the hashes of one type were searched: how many, how many of them by a scan of the whole list though the
@@ -125,39 +56,37 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of each item, in order, and how they were come by."""
+    """The results that are more than a bare no_match, by the place of the item, ascending; all other items are
+    no_match. And how they were come by."""
 
-    results: Sequence[Result]
+    results: Mapping[int, Result]
     searches: Sequence[Search]
 
 
-def check(
-    snapshot: Snapshot, policy: Policy, items: Sequence[Item], standing: Sequence[Reason] = ()
-) -> Checked:
-    """Check `items` against `snapshot`, what an overlay adds to it included, under `policy`.
+def check(snapshot: Snapshot, policy: Policy, batch: Batch, standing: Sequence[Reason] = ()) -> Checked:
+    """Check `batch` against `snapshot`, what an overlay adds to it included, under `policy`.
 
     `standing` are reasons that hold for every item: no answer under one is a `no_match`.
     """
     found: dict[int, _Found] = {}
-    searches: list[Search] = []
-    for index, one in _search(snapshot, policy, items, searches):
-        found.setdefault(index, _Found()).add(one)
+    searches = _search(snapshot, policy, batch, found)
     for listing in snapshot.urgent:
-        for index, one in _search(listing, policy, items, []):
-            found.setdefault(index, _Found()).add(one)
-    results = [
-        _result(snapshot, policy, item, found.get(index), standing) for index, item in enumerate(items)
-    ]
+        _search(listing, policy, batch, found)
+    unlisted = _unlisted(snapshot, batch)
+    odd = range(len(batch.refs)) if standing else sorted({*found, *batch.reasons, *unlisted})
+    results = {
+        index: _result(policy, batch, index, found.get(index), (*standing, *unlisted.get(index, ())))
+        for index in odd
+    }
     return Checked(results, searches)
 
 
-def expected_seconds(snapshot: Snapshot, items: Sequence[Item]) -> float:
-    """About how long the searches of `items` take: the caller decides by it where to search."""
-    return sum(
-        snapshot.tables[query.hash_type.name].engine.seconds_per_query
-        for item in items
-        for query in item.queries
-    )
+def expected_seconds(snapshot: Snapshot, batch: Batch) -> float:
+    """About how long the searches of `batch` take: the caller decides by it where to search."""
+    seconds = 0.0
+    for asked in batch.asked:
+        seconds += len(asked.values) * snapshot.tables[asked.hash_type.name].engine.seconds_per_query
+    return seconds
 
 
 @dataclass(slots=True)
@@ -172,33 +101,26 @@ class _Found:
         self.matches += other.matches
 
 
-def _search(
-    listing: Listing, policy: Policy, items: Sequence[Item], searches: list[Search]
-) -> Iterator[tuple[int, _Found]]:
-    """What was found for an item, by its place; once for each hash of it that found anything.
-
-    A value that several items bring is searched once. `searches` is told of each search.
-    """
-    owners: dict[str, dict[bytes, list[int]]] = {}
-    for index, item in enumerate(items):
-        for query in item.queries:
-            owners.setdefault(query.hash_type.name, {}).setdefault(query.value, []).append(index)
-    for name, by_value in owners.items():
-        table = listing.tables.get(name)
+def _search(listing: Listing, policy: Policy, batch: Batch, found: dict[int, _Found]) -> list[Search]:
+    """Tell `found`, by the place of the item, what is listed; the searches that took."""
+    searches = []
+    for asked in batch.asked:
+        table = listing.tables.get(asked.hash_type.name)
         if table is None:  # an overlay adds hashes of few types
             continue
-        queries = np.frombuffer(b"".join(by_value), np.uint8).reshape(len(by_value), -1)
-        radius = policy.radius_of(table.hash_type)
-        neighbours = table.search(queries, radius)
+        radius = policy.radius_of(asked.hash_type)
+        neighbours = table.search(asked.values, radius)
         beyond = radius > table.engine.planned_radius
-        searches.append(Search(name, len(queries), neighbours.scanned, beyond))
-        if not len(neighbours.rows):
+        searches.append(Search(asked.hash_type.name, len(asked.values), neighbours.scanned, beyond))
+        if not len(neighbours.rows):  # as nearly always
             continue
-        indexes = list(by_value.values())
-        for place in np.flatnonzero(np.diff(neighbours.offsets)).tolist():
-            found = _in_force(listing, policy, table, *neighbours.of(place))
-            if found is not None:
-                yield from ((index, found) for index in indexes[place])
+        rows = np.flatnonzero(np.diff(neighbours.offsets)).tolist()
+        for row, items in asked.items_by_row(rows).items():
+            one = _in_force(listing, policy, table, *neighbours.of(row))
+            if one is not None:
+                for index in items:
+                    found.setdefault(index, _Found()).add(one)
+    return searches
 
 
 def _in_force(
@@ -231,20 +153,27 @@ def _in_force(
 
 
 def _result(
-    snapshot: Snapshot, policy: Policy, item: Item, found: _Found | None, standing: Sequence[Reason]
+    policy: Policy, batch: Batch, index: int, found: _Found | None, more_reasons: Sequence[Reason]
 ) -> Result:
     nearest: dict[tuple[str, str], Match] = {}
     for match in sorted(found.matches if found else (), key=lambda m: (m.distance, m.hash_type, m.entry.id)):
         nearest.setdefault((match.entry.id, match.hash_type), match)
     kept = list(nearest.values())[: policy.max_matches]
-    reasons = sorted({*standing, *item.reasons, *(() if kept else _unlisted(snapshot, item))})
+    given = {*batch.reasons.get(index, ()), *more_reasons}
+    reasons = sorted(given - {Reason.TYPE_NOT_LISTED} if kept else given)
     verdict = Verdict.MATCH if kept else Verdict.UNKNOWN if reasons else Verdict.NO_MATCH
     action = policy.action(verdict, found.categories if found else ())
-    return Result(item.ref, verdict, action, reasons, kept, len(nearest) > len(kept))
+    return Result(batch.refs[index], verdict, action, reasons, kept, len(nearest) > len(kept))
 
 
-def _unlisted(snapshot: Snapshot, item: Item) -> tuple[Reason, ...]:
-    """A list that has no hash of any type the item brings has not been asked anything."""
-    if not item.queries or any(snapshot.lists(q.hash_type.name) for q in item.queries):
-        return ()
-    return (Reason.TYPE_NOT_LISTED,)
+def _unlisted(snapshot: Snapshot, batch: Batch) -> dict[int, tuple[Reason, ...]]:
+    """By item, that it brings hashes, but none of a type of which the list has any: nothing has been asked of it."""
+    for asked in batch.asked:
+        if not snapshot.lists(asked.hash_type.name):
+            break
+    else:  # as nearly always
+        return {}
+    of: dict[bool, set[int]] = {True: set(), False: set()}
+    for asked in batch.asked:
+        of[snapshot.lists(asked.hash_type.name)].update(asked.owners)
+    return dict.fromkeys(of[False] - of[True], (Reason.TYPE_NOT_LISTED,))

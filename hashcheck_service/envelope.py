@@ -1,10 +1,10 @@
 """What every answer has: a request id, the id of the snapshot, and one shape for every error.
 
-A plain ASGI layer, the outermost of ours. It reads the reference to the snapshot once, so that the verdict,
-the header and the body of one answer speak of the same one through any swap.
+`Envelope` puts it around the routes that the framework serves, `HotPath` (hot_path.py) around its own. The reference
+to the snapshot is read once for each request, so that the verdict, the header and the body of one answer speak of the
+same one through any swap.
 """
 
-import secrets
 import time
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hashcheck_core.errors import HashcheckError
 from hashcheck_service.logs import log_crash
 from hashcheck_service.problems import MEDIA_TYPE, Problem, from_error
+from hashcheck_service.request_ids import new_id
 from hashcheck_service.service import Service
 
 CONTEXT = "hashcheck"
@@ -25,14 +26,22 @@ class Context:
 
     __slots__ = ("request_id", "route", "snapshot", "tenant")
 
-    def __init__(self, service: Service) -> None:
-        self.request_id = secrets.token_hex(16)
+    def __init__(self, service: Service, route: str = "other") -> None:
+        self.request_id = new_id()
         self.snapshot = service.follower.current
-        self.route = "other"
+        self.route = route
         self.tenant = ""
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        headers = [(REQUEST_ID_HEADER, self.request_id.encode())]
+        if self.snapshot is not None:
+            headers.append((SNAPSHOT_HEADER, self.snapshot.id.encode()))
+        return headers
 
 
 class Envelope:
+    """A plain ASGI layer, the outermost of ours around the framework's routes."""
+
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app
         self._service = service
@@ -49,29 +58,20 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *_headers(context)]
+                message["headers"] = [*message.get("headers", ()), *context.headers()]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception as error:
             if status:
-                log_crash("answer_broken_off", error, request_id=context.request_id)
-                self._service.metrics.crashes.inc()
+                crashed(self._service, error, context, "answer_broken_off")
                 raise
-            await _send_problem(self._problem(error, context), context, send_with_headers)
+            problem = problem_of(self._service, error, context)
+            status = problem.status
+            await send_problem(problem, context, send)
         finally:
-            took = time.perf_counter() - started
-            self._service.metrics.requests.labels(context.route, str(status)).observe(took)
-
-    def _problem(self, error: Exception, context: Context) -> Problem:
-        if isinstance(error, Problem):
-            return error
-        if isinstance(error, HashcheckError):
-            return from_error(error)
-        log_crash("crash", error, request_id=context.request_id, route=context.route)
-        self._service.metrics.crashes.inc()
-        return Problem(500, "internal_error", "The service failed at this request; it has been logged.")
+            self._service.metrics.answered(context.route, status, time.perf_counter() - started)
 
 
 def context_of(scope: Any) -> Context:
@@ -81,16 +81,25 @@ def context_of(scope: Any) -> Context:
     return context
 
 
-def _headers(context: Context) -> list[tuple[bytes, bytes]]:
-    headers = [(REQUEST_ID_HEADER, context.request_id.encode())]
-    if context.snapshot is not None:
-        headers.append((SNAPSHOT_HEADER, context.snapshot.id.encode()))
-    return headers
+def problem_of(service: Service, error: Exception, context: Context) -> Problem:
+    """What an error is to the caller; one that nobody foresaw is logged and counted."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HashcheckError):
+        return from_error(error)
+    crashed(service, error, context, "crash")
+    return Problem(500, "internal_error", "The service failed at this request; it has been logged.")
 
 
-async def _send_problem(problem: Problem, context: Context, send: Send) -> None:
+def crashed(service: Service, error: Exception, context: Context, event: str) -> None:
+    log_crash(event, error, request_id=context.request_id, route=context.route)
+    service.metrics.crashes.inc()
+
+
+async def send_problem(problem: Problem, context: Context, send: Send) -> None:
     body = problem.body(context.request_id)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    headers += context.headers()
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -6,15 +6,20 @@ small fixed sets, never from a request.
 """
 
 import os
+from collections import Counter as Counted
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_service.batches import Batch
+from hashcheck_service.checks import Checked
+from hashcheck_service.policy import Verdict
 
 _AGE = "hashcheck_snapshot_age_seconds"
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
@@ -67,6 +72,37 @@ class Metrics:
             multiprocess_mode="livemax",
         )
 
+        self._checks = _Children(self.checks)
+        self._hashes = _Children(self.hashes)
+        self._requests = _Children(self.requests)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """One request, whatever became of it."""
+        self._requests[route, status].observe(seconds)
+
+    def checked(self, batch: Batch, checked: Checked) -> None:
+        """Items by verdict; hashes by type and by what became of them; searches that scanned the whole list."""
+        for search in checked.searches:
+            if search.scanned:
+                self.flat_scans.labels(search.hash_type).inc(search.scanned)
+            if search.beyond_plan:
+                self.beyond_plan.labels(search.hash_type).inc(search.queries)
+        if clean := len(batch.refs) - len(checked.results):
+            self._checks[(Verdict.NO_MATCH,)].inc(clean)
+        matched: Counted[str] = Counted()
+        if checked.results:
+            for result in checked.results.values():
+                self._checks[(result.verdict,)].inc()
+            matched = _matched(batch, checked)
+        for asked in batch.asked:
+            name = asked.hash_type.name
+            if found := matched[name]:
+                self._hashes[name, Verdict.MATCH].inc(found)
+            if rest := len(asked.owners) - found:
+                self._hashes[name, Verdict.NO_MATCH].inc(rest)
+        if unknown := sum(map(len, batch.reasons.values())):
+            self._hashes["any", Verdict.UNKNOWN].inc(unknown)
+
     def serves(self, snapshot: Snapshot) -> None:
         self.swaps.inc()
         self.version.set(snapshot.version)
@@ -88,6 +124,32 @@ class Metrics:
         merged = CollectorRegistry()
         MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
         return generate_latest(_WithoutUnknownAge(merged))
+
+
+class _Children(dict[tuple[object, ...], Any]):
+    """The children of a metric by their labels: finding one through the metric itself takes a lock and a copy."""
+
+    def __init__(self, metric: Any) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def __missing__(self, labels: tuple[object, ...]) -> Any:
+        child = self[labels] = self._metric.labels(*map(str, labels))
+        return child
+
+
+def _matched(batch: Batch, checked: Checked) -> Counted[str]:
+    """By type, the hashes of items that matched by that type."""
+    found: Counted[str] = Counted()
+    types = {
+        place: {match.hash_type for match in result.matches}
+        for place, result in checked.results.items()
+        if result.matches
+    }
+    for asked in batch.asked:
+        name = asked.hash_type.name
+        found[name] = sum(owner in types and name in types[owner] for owner in asked.owners)
+    return found
 
 
 class _WithoutUnknownAge(Collector):

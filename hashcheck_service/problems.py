@@ -3,6 +3,7 @@
 `code` is stable and for programs; `detail` is for people and may change. No problem quotes the request.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
@@ -30,15 +31,16 @@ class Problem(Exception):  # noqa: N818  the RFC's own word
     headers: dict[str, str] = field(default_factory=dict)
 
     def body(self, request_id: str) -> bytes:
-        return msgspec.json.encode(
-            ProblemDocument(
-                type=f"urn:hashcheck:problem:{self.code}",
-                title=HTTPStatus(self.status).phrase,
-                status=self.status,
-                detail=self.detail,
-                code=self.code,
-                request_id=request_id,
-            )
+        return msgspec.json.encode(self.document(request_id))
+
+    def document(self, request_id: str) -> "ProblemDocument":
+        return ProblemDocument(
+            type=f"urn:hashcheck:problem:{self.code}",
+            title=HTTPStatus(self.status).phrase,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            request_id=request_id,
         )
 
 
@@ -72,7 +74,8 @@ def no_snapshot() -> Problem:
     return unavailable("no_snapshot", "No verified snapshot is loaded, so nothing can be checked.")
 
 
-def from_status(status: int) -> Problem:
-    """The problem for an error the framework found: no such path, method not allowed and the like."""
+def from_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """The problem for what goes by the name of its status: no such path, method not allowed and the like."""
     phrase = HTTPStatus(status).phrase
-    return Problem(status, phrase.lower().replace(" ", "_").replace("-", "_"), f"{phrase}.")
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    return Problem(status, code, f"{phrase}.", dict(headers or {}))

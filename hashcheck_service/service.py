@@ -5,6 +5,9 @@ It starts without a snapshot if need be: the process lives, answers 503, and bec
 
 import asyncio
 import contextlib
+import os
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -17,11 +20,12 @@ from hashcheck_core.snapshot.signing import TrustedKeys, load_public
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.verifier import check_expiry
 from hashcheck_service.auth import ApiKeys, read_keys
-from hashcheck_service.checks import Reason
+from hashcheck_service.batches import Reason
 from hashcheck_service.follower import SnapshotFollower
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics
+from hashcheck_service.picture_pool import PicturePool
 from hashcheck_service.places import Places
 from hashcheck_service.problems import from_error, no_snapshot
 from hashcheck_service.quota import Quota
@@ -66,13 +70,17 @@ class Service:
             keep_files=_TEST_FILES,
             prefix="test-hits",
         )
-        # Pictures have places and threads of their own, so that no number of them keeps a hash check waiting.
+        # Pictures have places and processes of their own, so that no number of them keeps a hash check waiting.
         limits = settings.limits
         self.checks = Places(limits.max_checks_in_hand, "checks")
         self.pictures = Places(limits.max_pictures_in_hand + limits.max_pictures_waiting, "pictures")
-        self.picture_threads = ThreadPoolExecutor(limits.max_pictures_in_hand, "picture")
+        self.picture_pool = PicturePool(limits)
         # Searches that would hold up the event loop. They release the GIL for the most part.
         self.search_threads = ThreadPoolExecutor(4, "search")
+        # Streams have a thread of the lowest priority: the system gives it what the event loop leaves.
+        self.streams = Places(limits.max_streams_in_hand, "streams")
+        self.stream_thread = ThreadPoolExecutor(1, "stream", initializer=_lowest_priority)
+        self.arrived = 0  # checks so far, by which a stream sees that there are some
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
         """`snapshot`, if it may be checked against now; raises Problem 503 for none, or for an expired one
@@ -106,7 +114,8 @@ class Service:
             await asyncio.to_thread(self.hit_log.close)
             await asyncio.to_thread(self.test_hit_log.close)
             self.search_threads.shutdown()
-            self.picture_threads.shutdown()
+            self.stream_thread.shutdown()
+            await self.picture_pool.close()
 
     async def _follow(self) -> None:
         while True:
@@ -135,6 +144,12 @@ class Service:
         else:
             self._keys_stamp = self._keys_refused = stamp
             log.info("keys_reloaded")
+
+
+def _lowest_priority() -> None:
+    """Of the thread it is called in (Linux has priorities of threads; elsewhere it would be that of the process)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _stamp_of(path: Path) -> tuple[int, int] | None:

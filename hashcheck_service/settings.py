@@ -52,10 +52,18 @@ class Limits(BaseModel):
     body_seconds: Seconds = 10.0
     # Beyond this many checks in hand a new one would only wait; it is refused at once.
     max_checks_in_hand: Positive = 256
-    # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time.
+    # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time, each in its own process.
     max_pictures_in_hand: Positive = 2
-    # Beside those, so many bodies (max_media_bytes each) are read or wait for a thread; the next is refused.
+    # Beside those, so many bodies (max_media_bytes each) are read or wait for a process; the next is refused.
     max_pictures_waiting: Annotated[int, Field(ge=0)] = 8
+    # Address space of each of those processes: 2 GB for the picture, the rest for the libraries' own.
+    picture_memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 3 * 1024 * 1024 * 1024
+    # 100 megapixels of the slowest format take some 6 s.
+    picture_seconds: Seconds = 10.0
+    # Each may hold a line and what is read of the next; they share one thread, so more only wait for each other.
+    max_streams_in_hand: Positive = 4
+    # An item of 16 hashes and a ref has some 3,000 bytes.
+    max_line_bytes: Positive = 16 * 1024
     # None: no quota. Counted for each tenant in each worker.
     hashes_per_minute: Positive | None = None
 

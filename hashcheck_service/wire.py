@@ -4,23 +4,45 @@ Unknown fields are refused: a misspelt `quality` must not pass as a missing one.
 """
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
+from hashcheck_service.problems import ProblemDocument
 
-class HashIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+Quality = Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class HashIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     type: str
     value: str
-    quality: int | None = None
+    quality: Quality | None = None
 
 
-class ItemIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class ItemIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     ref: str
     hashes: list[HashIn]
 
 
-class CheckRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class CheckRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
     items: list[ItemIn]
+
+
+class PackedHashIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    """As MessagePack has it: the value is raw bytes."""
+
+    type: str
+    value: bytes
+    quality: Quality | None = None
+
+
+class PackedItemIn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    ref: str
+    hashes: list[PackedHashIn]
+
+
+class PackedCheckRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, gc=False):
+    items: list[PackedItemIn]
 
 
 class SnapshotRef(msgspec.Struct, frozen=True):
@@ -53,6 +75,18 @@ class CheckResponse(msgspec.Struct, frozen=True):
     request_id: str
     snapshot: SnapshotRef
     results: list[ResultOut]
+
+
+class StreamAnswer(msgspec.Struct, frozen=True):
+    """One line of a stream's answer: a result and the id of the snapshot it was checked against, or a problem.
+
+    `line` is that of the question, from 1; a problem that ends the stream has the line it ended at.
+    """
+
+    line: int
+    snapshot: str | msgspec.UnsetType = msgspec.UNSET
+    result: ResultOut | msgspec.UnsetType = msgspec.UNSET
+    problem: ProblemDocument | msgspec.UnsetType = msgspec.UNSET
 
 
 class ComputedHash(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from prometheus_client.samples import Sample
 from benchmarks.search_report import NUMBERS, render
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.reserved import TEST_HASHES
-from hashcheck_service.checks import Reason as CheckReason
+from hashcheck_service.batches import Reason as CheckReason
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.settings import Limits, Settings

@@ -106,8 +106,10 @@ class Snapshot(Listing):
 
     def lists(self, hash_type: str) -> bool:
         """Whether any hash of this type stands on the list, reserved test hashes aside."""
-        parts: tuple[Listing, ...] = (self, *self.urgent)
-        return any(hash_type in part.tables and part.tables[hash_type].listed for part in parts)
+        table = self.tables.get(hash_type)
+        if table is not None and table.listed:
+            return True
+        return any(hash_type in part.tables and part.tables[hash_type].listed for part in self.urgent)
 
     @property
     def version(self) -> int:

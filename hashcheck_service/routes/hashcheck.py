@@ -5,52 +5,65 @@ What has no honest answer in one bit (a hash that is none, a type nobody lists) 
 known clients treat anything but `true` and `false` as a fault.
 """
 
-from starlette.requests import Request
-from starlette.responses import Response
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from starlette.types import Receive, Scope
 
 from hashcheck_core.hash_types import BUILT_IN_TYPES
-from hashcheck_service.checks import Item, Reason, read_item
-from hashcheck_service.envelope import context_of
+from hashcheck_service.batches import Batch, Reason, decode_hex, read_batch
+from hashcheck_service.bodies import header, read_body
+from hashcheck_service.envelope import Context
+from hashcheck_service.hot_path import Answer, Endpoint
 from hashcheck_service.policy import Verdict
 from hashcheck_service.problems import Problem, unavailable
-from hashcheck_service.routes.check import Handler
-from hashcheck_service.routes.common import read_body, tenant, verdicts
+from hashcheck_service.routes.common import tenant, verdicts
 from hashcheck_service.service import Service
 from hashcheck_service.wire import HashIn
 
-TYPES = ("md5", "sha1", "sha256")
-_MAX_BODY = 1024  # a sha256 has 64 digits; the rest is room to say what is wrong
+TYPES: Final = ("md5", "sha1", "sha256")
+_MAX_BODY: Final = 1024  # a sha256 has 64 digits; the rest is room to say what is wrong
+_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 
 
-def hashcheck_handler(service: Service, hash_type: str, *, test: bool) -> Handler:
-    """With `test` only the reserved test hashes are on the list."""
+def hashcheck_endpoints(service: Service) -> Mapping[str, Endpoint]:
+    """Each endpoint by its path; on the test twins only the reserved test hashes are listed."""
+    return {
+        f"/v1{prefix}/check/{name}": _endpoint(service, name, test=bool(prefix))
+        for prefix in ("", "/test")
+        for name in TYPES
+    }
+
+
+def _endpoint(service: Service, hash_type: str, *, test: bool) -> Endpoint:
     policy = service.test_policy if test else service.policy
 
-    async def handle(request: Request) -> Response:
-        context = context_of(request.scope)
-        context.route = f"/v1{'/test' if test else ''}/check/{hash_type}"
-        context.tenant = tenant(service, request, basic=True)
-        with service.checks.place():
-            body = await read_body(request, _MAX_BODY, service.limits.body_seconds)
+    async def answer(context: Context, scope: Scope, receive: Receive) -> Answer:
+        context.tenant = tenant(service, header(scope, b"authorization"), basic=True)
+        with service.checks:
+            body = await read_body(scope, receive, _MAX_BODY, service.limits.body_seconds)
             service.quota.spend(context.tenant, 1)
             snapshot = service.usable(context.snapshot)
-            item = read_item(snapshot, "", [HashIn(hash_type, body.decode("latin-1"))])
-            [result] = await verdicts(service, context, snapshot, [item], policy)
-        return _text(result.verdict == Verdict.MATCH, item, result.reasons, hash_type, test=test)
+            given = HashIn(hash_type, body.decode("latin-1"))
+            batch = read_batch(snapshot.tables, [""], [[given]], decode_hex)
+            results = await verdicts(service, context, snapshot, batch, policy)
+        if not results:
+            return _TEXT, b"false"
+        if results[0].verdict == Verdict.MATCH:
+            return _TEXT, b"true"
+        _only_unlisted_is_false(batch, results[0].reasons, hash_type, test=test)
+        return _TEXT, b"false"
 
-    return handle
+    return answer
 
 
-def _text(match: bool, item: Item, reasons: list[str], hash_type: str, *, test: bool) -> Response:
-    if match:
-        return Response("true", media_type="text/plain")
-    if not item.queries:
+def _only_unlisted_is_false(batch: Batch, reasons: Sequence[str], hash_type: str, *, test: bool) -> None:
+    """Raise the problem for a hash that was not checked; that nothing is listed is no wonder on a test twin."""
+    if not batch.asked:
         digits = BUILT_IN_TYPES[hash_type].bits // 4
         raise Problem(400, Reason.MALFORMED_HASH, f"The body is one {hash_type} hash: {digits} hex digits.")
-    if (
-        Reason.STALE_SNAPSHOT in reasons
-    ):  # not on the old list: that is not `false`, and there is no third word
+    if Reason.STALE_SNAPSHOT in reasons:
+        # Not on the old list: that is not `false`, and there is no third word.
         raise unavailable(Reason.STALE_SNAPSHOT, "The list in force is past its time and has no match.")
     if Reason.TYPE_NOT_LISTED in reasons and not test:
         raise unavailable(Reason.TYPE_NOT_LISTED, f"The list in force holds no {hash_type} hashes.", 3600)
-    return Response("false", media_type="text/plain")

@@ -1,80 +1,75 @@
-"""POST /v1/check/media: the bytes of one picture, hashed in memory and checked; never stored."""
+"""POST /v1/check/media: the bytes of one picture, hashed in memory and checked; never stored.
+
+The exact hashes are of the bytes as sent. Of an animation only the first frame is hashed, so that the rest stays
+unknown. Decoding and hashing are done elsewhere (`picture_pool`).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hashcheck_core.errors import ImageError
-from hashcheck_core.images.decoder import ImageLimits, decode
-from hashcheck_core.images.hashing import ImageHash, hash_bytes, hash_picture
+from hashcheck_core.images.hashing import ImageHash
 from hashcheck_core.snapshot.snapshot import Snapshot
-from hashcheck_service.checks import Item, Query, Reason, usable
+from hashcheck_service.batches import Batch, decode_raw, read_batch
+from hashcheck_service.bodies import header, read_body
 from hashcheck_service.envelope import context_of
+from hashcheck_service.forms import snapshot_ref
+from hashcheck_service.picture_pool import Looked
+from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import Problem
-from hashcheck_service.routes.check import Handler
-from hashcheck_service.routes.common import (
-    in_thread,
-    json_response,
-    read_body,
-    snapshot_ref,
-    tenant,
-    verdicts,
-)
+from hashcheck_service.routes.common import json_response, tenant, verdicts
 from hashcheck_service.service import Service
-from hashcheck_service.wire import ComputedHash, MediaResponse
+from hashcheck_service.wire import ComputedHash, MediaResponse, ResultOut
 
 
-def media_handler(service: Service) -> Handler:
+def media_handler(service: Service) -> Callable[[Request], Awaitable[Response]]:
     limits = service.limits
-    image_limits = ImageLimits(max_bytes=limits.max_media_bytes, max_pixels=limits.max_pixels)
 
     async def handle(request: Request) -> Response:
         context = context_of(request.scope)
         context.route = "/v1/check/media"
-        context.tenant = tenant(service, request)
+        context.tenant = tenant(service, header(request.scope, b"authorization"))
         ref, dihedral = _parameters(request, limits.max_ref_chars)
-        with service.pictures.place():
+        with service.pictures:
             _expect_picture(request)
-            data = await read_body(request, limits.max_media_bytes, limits.body_seconds)
+            data = await read_body(
+                request.scope, request.receive, limits.max_media_bytes, limits.body_seconds
+            )
             if not data:
                 raise Problem(422, "empty_body", "Send the bytes of one picture.")
             service.quota.spend(context.tenant, 1)
             snapshot = service.usable(context.snapshot)
-            hashes, reasons = await in_thread(
-                service.picture_threads, lambda: hash_media(data, image_limits, dihedral=dihedral)
-            )
-            item = _item(snapshot, ref, hashes, reasons)
-            results = await verdicts(service, context, snapshot, [item], service.policy)
-        computed = [_computed(item) for item in hashes]
-        return json_response(MediaResponse(context.request_id, snapshot_ref(snapshot), results, computed))
+            looked = await service.picture_pool.look(data, dihedral=dihedral)
+            batch = _batch(snapshot, ref, looked)
+            results = await verdicts(service, context, snapshot, batch, service.policy)
+        computed = [_computed(item) for item in looked.hashes]
+        result = results.get(0, ResultOut(ref, Verdict.NO_MATCH, Action.ALLOW, [], [], more_matches=False))
+        return json_response(MediaResponse(context.request_id, snapshot_ref(snapshot), [result], computed))
 
     return handle
 
 
-def hash_media(data: bytes, limits: ImageLimits, *, dihedral: bool) -> tuple[list[ImageHash], list[Reason]]:
-    """All hashes of the bytes, and why some of the picture could not be looked at.
+class _Raw(NamedTuple):
+    """A computed hash, as `read_batch` takes it."""
 
-    The exact hashes are of the bytes as sent. Of an animation only the first frame is hashed, so that the
-    rest stays unknown.
-    """
-    hashes = hash_bytes(data)
-    try:
-        image = decode(data, limits)
-    except ImageError as error:
-        return hashes, [Reason(error.code)]
-    hashes += hash_picture(image.rgb, dihedral=dihedral)
-    return hashes, [Reason.ANIMATION] if image.frames > 1 else []
+    type: str
+    value: bytes
+    quality: int | None
 
 
-def _item(snapshot: Snapshot, ref: str, hashes: list[ImageHash], reasons: list[Reason]) -> Item:
-    queries: list[Query] = []
-    reasons = list(reasons)
-    for computed in hashes:
-        read = usable(computed.hash.type, computed.hash.value, computed.quality)
-        if not isinstance(read, Query):
-            reasons.append(read)
-        elif computed.hash.type.name in snapshot.tables:
-            queries.append(read)
-    return Item(ref, queries, reasons)
+def _batch(snapshot: Snapshot, ref: str, looked: Looked) -> Batch:
+    """One item; hashes of types that the list does not know are not looked at."""
+    given = [
+        _Raw(computed.hash.type.name, computed.hash.value, computed.quality)
+        for computed in looked.hashes
+        if computed.hash.type.name in snapshot.tables
+    ]
+    batch = read_batch(snapshot.tables, [ref], [given], decode_raw)
+    if looked.reasons:
+        batch.reasons.setdefault(0, []).extend(looked.reasons)
+    return batch
 
 
 def _computed(item: ImageHash) -> ComputedHash:

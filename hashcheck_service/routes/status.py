@@ -3,9 +3,11 @@
 from fastapi import APIRouter, Request, Response
 
 from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_service.bodies import header
 from hashcheck_service.envelope import context_of
+from hashcheck_service.forms import snapshot_ref
 from hashcheck_service.problems import unavailable
-from hashcheck_service.routes.common import json_response, snapshot_ref, tenant
+from hashcheck_service.routes.common import json_response, tenant
 from hashcheck_service.service import Service
 from hashcheck_service.wire import (
     CategoryOut,
@@ -24,7 +26,7 @@ def status_router(service: Service) -> APIRouter:
     async def snapshot(request: Request) -> Response:
         context = context_of(request.scope)
         context.route = "/v1/snapshot"
-        context.tenant = tenant(service, request)
+        context.tenant = tenant(service, header(request.scope, b"authorization"))
         return json_response(_describe(service, service.usable(context.snapshot), context.request_id))
 
     @router.get("/livez")
@@ -50,7 +52,7 @@ def status_router(service: Service) -> APIRouter:
     async def metrics(request: Request) -> Response:
         context_of(request.scope).route = "/metrics"
         if not service.settings.metrics_without_key:
-            tenant(service, request)
+            tenant(service, header(request.scope, b"authorization"))
         return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router

@@ -25,8 +25,9 @@ from hashcheck_core.snapshot.overlay import (
 from hashcheck_core.snapshot.signed import SignedDocument, new_document
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.writer import write_snapshot
-from hashcheck_service.checks import Item, Query, Reason, Result, check
-from hashcheck_service.policy import Policy, Verdict
+from hashcheck_service.batches import Asked, Batch, Reason
+from hashcheck_service.checks import Result, check
+from hashcheck_service.policy import Action, Policy, Verdict
 from tests.hashcheck_core.test_snapshot import KEY, NOW, TRUSTED, content
 
 LISTED = b"\x35" * 32
@@ -53,8 +54,9 @@ def overlay(retractions: tuple[str, ...] = (), additions: tuple[Addition, ...] =
 
 
 def verdict(snapshot: Snapshot, value: bytes, *standing: Reason) -> Result:
-    item = Item("r", [Query(BUILT_IN_TYPES["pdq"], value)], [])
-    return check(snapshot, Policy(), [item], standing).results[0]
+    asked = Asked(BUILT_IN_TYPES["pdq"], np.frombuffer(value, np.uint8).reshape(1, -1), [0])
+    results = check(snapshot, Policy(), Batch(["r"], [asked]), standing).results
+    return results.get(0, Result("r", Verdict.NO_MATCH, Action.ALLOW, [], [], more_matches=False))
 
 
 def test_a_retracted_entry_matches_no_more_and_comes_back_without_the_overlay(snapshot: Snapshot) -> None:
