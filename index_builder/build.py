@@ -4,15 +4,15 @@ A bad row is rejected, counted and written down; it never stops the build. A fee
 which nothing is left, stops it before anything is written: the previous snapshot stays in force.
 """
 
-import os
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from hashcheck_core import __version__
+from hashcheck_core.categories import Category
 from hashcheck_core.errors import ConfigError, FeedError
 from hashcheck_core.hash_types import HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
@@ -21,11 +21,11 @@ from hashcheck_core.snapshot.manifest import Canary, FeedSection
 from hashcheck_core.snapshot.signing import load_private
 from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
 from index_builder.columns import ColumnCollector
-from index_builder.config import BuildConfig, FeedConfig, delivered_at
+from index_builder.config import BuildConfig, FeedConfig
 from index_builder.engines import describe_plan
-from index_builder.formats import FORMATS
-from index_builder.formats.lines import Line, LineReader
-from index_builder.formats.row import BadRow
+from index_builder.formats.record import BadRow
+from index_builder.reading import FeedReading
+from index_builder.rejects import RejectLog
 from index_builder.report import BuildReport, FeedReport, TypeReport, write_report
 from index_builder.vetting import Vetting
 
@@ -44,7 +44,8 @@ class Progress(Protocol):
 @dataclass(slots=True)
 class _FeedRun:
     section: FeedSection
-    rejects: list[BadRow]
+    rejects: RejectLog
+    notes: dict[str, int]
 
 
 def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progress: Progress) -> BuildReport:
@@ -57,7 +58,9 @@ def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progre
     id_key = _load_id_key(config.snapshot.entry_id_key_path)
     types = config.hash_types()
     collector = ColumnCollector(id_key, types)
-    runs = [_read_feed(feed, types, collector, now, progress) for feed in config.feed]
+    wanted = config.snapshot.categories
+    with tempfile.TemporaryDirectory(prefix="index-builder-") as work:
+        runs = [_read_feed(feed, types, collector, wanted, Path(work), now, progress) for feed in config.feed]
 
     progress.step("sorting")
     entries, hashes = collector.finish(progress.step)
@@ -107,6 +110,8 @@ def _read_feed(
     feed: FeedConfig,
     types: Mapping[str, HashType],
     collector: ColumnCollector,
+    wanted: Collection[Category],
+    work: Path,
     now: datetime,
     progress: Progress,
 ) -> _FeedRun:
@@ -115,67 +120,61 @@ def _read_feed(
             f"Feed {feed.name!r} has type {feed.type!r}, which is not a hash type.",
             next_step=f"Use one of: {', '.join(sorted(types))}.",
         )
-    vetting = Vetting(feed, types)
-    rejects: list[BadRow] = []
-    rows = 0
-    try:
-        with feed.path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            reader = LineReader(file)
-            for row in FORMATS[feed.format](_reporting(reader, feed.name, status.st_size, progress), feed):
-                rows += 1
-                vetted = row if isinstance(row, BadRow) else vetting.vet(row)
-                if not isinstance(vetted, BadRow):
-                    conflict = collector.add(feed.name, feed.source_name, vetted)
-                    if conflict is None:
-                        continue
-                    vetted = conflict
-                rejects.append(vetted)
-    except OSError as error:
-        raise transport_error(feed.path, error, "read") from None
-    accepted = rows - len(rejects)
+    vetting = Vetting(feed, types, wanted)
+    rejects = RejectLog()
+    reading = FeedReading(feed, rejects, work, now, _every(1 << 20, feed.name, progress))
+    for record in reading:
+        vetted = vetting.vet(record)
+        if not isinstance(vetted, BadRow):
+            conflict = collector.add(feed.name, feed.source_name, vetted)
+            if conflict is None:
+                continue
+            vetted = conflict
+        rejects.add(vetted)
+    progress.feed(feed.name, reading.size, reading.size)
+    accepted = reading.rows - rejects.total
     if accepted == 0 and not feed.allow_empty:
         raise FeedError(
-            f"Feed {feed.name!r} has no usable row: {rows} read, {len(rejects)} rejected"
-            f"{_most_common(rejects)}.",
+            f"Feed {feed.name!r} has no usable row: {reading.rows} read, {rejects.total} rejected"
+            f"{rejects.most_common()}.",
             next_step="Check the file and the config; set allow_empty = true if an empty list is meant.",
         )
     section = FeedSection(
         name=feed.name,
         source=feed.source_name,
         format=feed.format,
-        batch=reader.digest,
-        size=reader.size,
-        delivered_at=delivered_at(feed, status.st_mtime, now),
-        rows=rows,
+        batch=reading.batch,
+        size=reading.size,
+        delivered_at=reading.delivered_at,
+        rows=reading.rows,
         accepted=accepted,
-        rejected=len(rejects),
+        rejected=rejects.total,
     )
-    return _FeedRun(section, rejects)
+    return _FeedRun(section, rejects, reading.notes)
 
 
-def _reporting(reader: LineReader, name: str, total: int, progress: Progress) -> Iterator[Line]:
-    for line in reader:
-        if line.number % 4096 == 1:
-            progress.feed(name, reader.size, total)
-        yield line
-    progress.feed(name, total, total)
+def _every(step: int, name: str, progress: Progress) -> Callable[[int, int], None]:
+    """Tell progress about bytes, each `step` of them."""
+    told = 0
 
+    def on_bytes(done: int, total: int) -> None:
+        nonlocal told
+        if done // step != told:
+            told = done // step
+            progress.feed(name, done, total)
 
-def _most_common(rejects: list[BadRow]) -> str:
-    counts = Counter(bad.reason for bad in rejects)
-    return f", mostly {counts.most_common(1)[0][0]}" if counts else ""
+    return on_bytes
 
 
 def _feed_report(run: _FeedRun) -> FeedReport:
-    counts = Counter(str(bad.reason) for bad in run.rejects)
     return FeedReport(
         name=run.section.name,
         batch=run.section.batch,
         rows=run.section.rows,
         accepted=run.section.accepted,
         rejected=run.section.rejected,
-        reasons=dict(sorted(counts.items())),
+        reasons=dict(sorted(run.rejects.counts.items())),
+        notes=run.notes,
     )
 
 

@@ -18,7 +18,7 @@ from hashcheck_core.search.exact import as_keys
 from hashcheck_core.snapshot.verifier import ENTRY_ID_BYTES
 from hashcheck_core.snapshot.writer import EntryColumns, HashColumns
 from index_builder.engines import choose_engine
-from index_builder.formats.row import BadRow, Reason
+from index_builder.formats.record import BadRow, Reason
 from index_builder.vetting import VettedRow
 
 _CATEGORY_CODE = {category: code for code, category in enumerate(CATEGORY_CODES)}

@@ -6,10 +6,10 @@ Paths are relative to the config file. Unknown keys are refused: a misspelt limi
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,12 @@ from hashcheck_core.snapshot.files import read_limited
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 _LONGEST = timedelta(weeks=520)
+# Formats whose records have no code of their own: the config names one category for the feed.
+ONE_CATEGORY: Final = frozenset({"lines", "scart", "stopncii"})
+EITHER_CATEGORY: Final = frozenset({"threatexchange"})
+# Formats that send changes: pages of updates and tombstones, of which the newest word on an entry counts.
+DELTA_FORMATS: Final = frozenset({"ncmec", "stopncii", "tat", "threatexchange"})
+WANTED: Final = (Category.BASELINE, Category.NATIONAL, Category.EXPLOITATIVE)
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -62,6 +68,13 @@ class SnapshotSection(_Section):
     expires_after: Duration
     signing_key: File
     entry_id_key: File | None = None
+    categories: tuple[Category, ...] = Field(default=WANTED, min_length=1)
+
+    @model_validator(mode="after")
+    def _lists_no_test(self) -> Self:
+        if Category.TEST in self.categories:
+            raise ValueError("category `test` is reserved for the built-in test hashes")
+        return self
 
     @property
     def entry_id_key_path(self) -> Path:
@@ -72,12 +85,15 @@ class FeedConfig(_Section):
     """One feed. `source` is the organisation that vouches for it; without it, the feed's own name."""
 
     name: Name
-    format: Literal["csv", "jsonl", "lines"]
+    format: Literal[
+        "csv", "jsonl", "lines", "vics", "icse", "scart", "ncmec", "stopncii", "tat", "threatexchange"
+    ]
     path: File
     source: Name | None = None
     categories: Mapping[str, Category] = Field(default_factory=dict)
     category: Category | None = None
     type: str | None = None
+    profile: str | None = None
     delivered_at: datetime | None = None
     allow_empty: bool = False
 
@@ -87,13 +103,24 @@ class FeedConfig(_Section):
 
     @model_validator(mode="after")
     def _fits_its_format(self) -> Self:
-        if self.format == "lines":
-            if self.category is None or self.categories:
-                raise ValueError("a `lines` feed has no category column: give one `category` for all of it")
-        elif not self.categories or self.category is not None or self.type is not None:
+        both_or_neither = (self.category is None) == (not self.categories)
+        if self.format in ONE_CATEGORY and (self.category is None or self.categories):
             raise ValueError(
-                f"a `{self.format}` feed needs `categories` (its codes and what they mean), "
-                "and takes no `category` or `type`"
+                f"a `{self.format}` feed has no category column: give one `category` for all of it"
+            )
+        if self.format in EITHER_CATEGORY and both_or_neither:
+            raise ValueError(f"a `{self.format}` feed needs one `category` for all of it, or `categories`")
+        if self.format not in ONE_CATEGORY | EITHER_CATEGORY and (
+            not self.categories or self.category is not None
+        ):
+            raise ValueError(
+                f"a `{self.format}` feed needs `categories` (its codes and what they mean), and takes no `category`"
+            )
+        if self.type is not None and self.format != "lines":
+            raise ValueError("`type` is for bare hashes of a `lines` feed")
+        if (self.profile is None) == (self.format == "vics"):
+            raise ValueError(
+                "a `vics` feed, and no other, needs the `profile` its map is for, such as 2.0/US"
             )
         if Category.TEST in (self.category, *self.categories.values()):
             raise ValueError("category `test` is reserved for the built-in test hashes")
@@ -167,9 +194,3 @@ def _resolve(config: BuildConfig, base: Path) -> BuildConfig:
             "feed": tuple(feed.model_copy(update={"path": base / feed.path}) for feed in config.feed),
         }
     )
-
-
-def delivered_at(feed: FeedConfig, modified: float, now: datetime) -> datetime:
-    """When the feed was delivered: as configured, else its file's time of change; never after `now`."""
-    moment = feed.delivered_at or datetime.fromtimestamp(int(modified), UTC)
-    return min(moment.astimezone(UTC), now)

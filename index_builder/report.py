@@ -4,7 +4,7 @@ Both are written to `reports/<snapshot>/` beside the snapshots: report.json, and
 for every rejected row (feed, line, reason, detail). They quote no hash.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import msgspec
 from rich.table import Table
 
 from hashcheck_core.snapshot.files import transport_error, write_atomically
-from index_builder.formats.row import BadRow
+from index_builder.formats.record import BadRow
 
 
 class FeedReport(msgspec.Struct, frozen=True):
@@ -22,6 +22,7 @@ class FeedReport(msgspec.Struct, frozen=True):
     accepted: int
     rejected: int
     reasons: dict[str, int]
+    notes: dict[str, int]
 
 
 class TypeReport(msgspec.Struct, frozen=True):
@@ -55,7 +56,7 @@ def report_directory(out: Path, snapshot: str) -> Path:
     return out / "reports" / snapshot
 
 
-def write_report(out: Path, report: BuildReport, rejects: Mapping[str, Sequence[BadRow]]) -> None:
+def write_report(out: Path, report: BuildReport, rejects: Mapping[str, Iterable[BadRow]]) -> None:
     """Write report.json and rejects.jsonl; raises TransportError."""
     directory = report_directory(out, report.snapshot)
     try:
@@ -66,7 +67,7 @@ def write_report(out: Path, report: BuildReport, rejects: Mapping[str, Sequence[
     write_atomically(directory / "report.json", msgspec.json.format(msgspec.json.encode(report)) + b"\n")
 
 
-def _reject_lines(rejects: Mapping[str, Sequence[BadRow]]) -> Iterator[bytes]:
+def _reject_lines(rejects: Mapping[str, Iterable[BadRow]]) -> Iterator[bytes]:
     for feed, rows in rejects.items():
         for bad in rows:
             yield msgspec.json.encode(_Reject(feed, bad.line, bad.reason, bad.detail)) + b"\n"

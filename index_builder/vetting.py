@@ -4,15 +4,15 @@ It sees one row at a time; what only shows across rows (an entry with two catego
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hashcheck_core.categories import Category
 from hashcheck_core.degenerate import is_degenerate, is_empty_file
 from hashcheck_core.errors import HashError
 from hashcheck_core.hash_types import HashType, parse_hex
-from index_builder.config import FeedConfig
-from index_builder.formats.row import BadRow, Reason, Row
+from index_builder.config import WANTED, FeedConfig
+from index_builder.formats.record import BadRow, Reason, Record
 
 _MAX_ID_CHARS = 256
 _HASH_LIKE = re.compile(r"[0-9a-fA-F]{16}")
@@ -31,11 +31,14 @@ class VettedRow:
 class Vetting:
     """The rules for the rows of one feed."""
 
-    def __init__(self, feed: FeedConfig, types: Mapping[str, HashType]) -> None:
+    def __init__(
+        self, feed: FeedConfig, types: Mapping[str, HashType], wanted: Collection[Category] = WANTED
+    ) -> None:
         self._types = types
+        self._wanted = frozenset(wanted)
         self._categories = {str(feed.category): feed.category} if feed.category else dict(feed.categories)
 
-    def vet(self, row: Row) -> VettedRow | BadRow:
+    def vet(self, row: Record) -> VettedRow | BadRow:
         """The row as the list takes it, or the first thing wrong with it."""
         if not 1 <= len(row.id) <= _MAX_ID_CHARS:
             return BadRow(row.line, Reason.MALFORMED_ID, f"an id has 1 to {_MAX_ID_CHARS} characters")
@@ -44,6 +47,8 @@ class Vetting:
             return BadRow(
                 row.line, Reason.UNMAPPED_CATEGORY, f"category code {_quoted(row.category)} is not in the map"
             )
+        if category not in self._wanted:
+            return BadRow(row.line, Reason.CATEGORY_NOT_WANTED, f"the list takes no {category}")
         hash_type = self._types.get(row.type)
         if hash_type is None:
             return BadRow(row.line, Reason.UNSUPPORTED_TYPE, f"hash type {_quoted(row.type)} is not known")
@@ -61,7 +66,7 @@ def _quoted(cell: str) -> str:
     return repr(cell[:40])
 
 
-def _worth(row: Row, hash_type: HashType, value: bytes) -> BadRow | None:
+def _worth(row: Record, hash_type: HashType, value: bytes) -> BadRow | None:
     """Why a whole, well-formed hash still says nothing about a picture."""
     if is_empty_file(hash_type, value):
         return BadRow(row.line, Reason.EMPTY_FILE, "the hash of an empty file")

@@ -23,7 +23,7 @@ from hashcheck_service.policy import Policy
 from hashcheck_service.settings import Limits, Settings
 from index_builder.config import BuildConfig
 from index_builder.formats import FORMATS
-from index_builder.formats.row import Reason as RejectReason
+from index_builder.formats.record import Reason as RejectReason
 from tests.support import Site, done, make_site, serving
 
 ROOT = Path(__file__).parents[1]

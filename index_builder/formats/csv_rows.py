@@ -5,20 +5,21 @@ needs one, and one stray quote must not swallow the rest of the feed. Further co
 """
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from hashcheck_core.errors import FeedError
 from index_builder.config import FeedConfig
-from index_builder.formats.lines import Line
-from index_builder.formats.row import BadRow, Reason, Row
+from index_builder.formats.lines import Line, LineReader
+from index_builder.formats.record import BadRow, Item, Reason, Record
+from index_builder.formats.source_file import SourceFile
 
 COLUMNS: Final = ("id", "type", "value", "quality", "category")
 
 
-def read_csv(lines: Iterable[Line], feed: FeedConfig) -> Iterator[Row | BadRow]:
+def read_csv(source: SourceFile, feed: FeedConfig) -> Iterator[Item]:
     """Rows of a csv feed; raises FeedError where the header does not name every column once."""
-    numbered = iter(lines)
+    numbered = iter(LineReader(source))
     places, width = _header(next(numbered, None), feed)
     for line in numbered:
         if line.bad is not None:
@@ -32,7 +33,7 @@ def read_csv(lines: Iterable[Line], feed: FeedConfig) -> Iterator[Row | BadRow]:
             yield BadRow(line.number, Reason.MALFORMED_ROW, f"the header has {width} cells, this row {found}")
             continue
         entry_id, hash_type, value, quality, category = (cells[place] for place in places)
-        yield Row(line.number, entry_id, hash_type, value, quality or None, category)
+        yield Record(line.number, entry_id, hash_type, value, quality or None, category)
 
 
 def _header(line: Line | None, feed: FeedConfig) -> tuple[list[int], int]:

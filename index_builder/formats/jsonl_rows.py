@@ -1,12 +1,13 @@
 """`jsonl`: one JSON object a line with id, type, value, category and, where the type has one, quality."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
 from index_builder.config import FeedConfig
-from index_builder.formats.lines import Line
-from index_builder.formats.row import BadRow, Reason, Row
+from index_builder.formats.lines import LineReader
+from index_builder.formats.record import BadRow, Item, Reason, Record
+from index_builder.formats.source_file import SourceFile
 
 
 class _Object(msgspec.Struct):
@@ -20,9 +21,9 @@ class _Object(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Object)
 
 
-def read_jsonl(lines: Iterable[Line], feed: FeedConfig) -> Iterator[Row | BadRow]:
+def read_jsonl(source: SourceFile, feed: FeedConfig) -> Iterator[Item]:
     """Rows of a jsonl feed. Blank lines and further fields are passed over."""
-    for line in lines:
+    for line in LineReader(source):
         if line.bad is not None:
             yield line.bad
             continue
@@ -35,4 +36,4 @@ def read_jsonl(lines: Iterable[Line], feed: FeedConfig) -> Iterator[Row | BadRow
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
             yield BadRow(line.number, Reason.MALFORMED_ROW, "the line is not one JSON object")
         else:
-            yield Row(line.number, row.id, row.type, row.value, row.quality, row.category)
+            yield Record(line.number, row.id, row.type, row.value, row.quality, row.category)

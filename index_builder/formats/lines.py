@@ -1,11 +1,11 @@
-"""The lines of a feed file, numbered, with a limit on each, and the digest of all that was read."""
+"""The lines of a text feed, numbered, with a limit on each."""
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from dataclasses import dataclass
+from typing import Final
 
-from index_builder.formats.row import BadRow, Reason
+from index_builder.formats.record import BadRow, Reason
+from index_builder.formats.source_file import SourceFile
 
 MAX_LINE_BYTES: Final = 64 * 1024  # a row has a few hundred bytes; one of megabytes is damage or an attack
 
@@ -21,26 +21,20 @@ class Line:
 
 @dataclass(slots=True)
 class LineReader:
-    """Iterate over the lines of an open binary file. After the last, `digest` and `size` say what was read.
+    """Iterate over the lines of a source.
 
     A byte order mark at the start is dropped. Only LF and CRLF end a line: other Unicode line ends are data.
     """
 
-    file: BinaryIO
-    size: int = 0
+    source: SourceFile
     count: int = 0
-    _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-
-    @property
-    def digest(self) -> str:
-        return self._hash.hexdigest()
 
     def __iter__(self) -> Iterator[Line]:
-        while raw := self._read(MAX_LINE_BYTES + 1):
+        while raw := self.source.readline(MAX_LINE_BYTES + 1):
             self.count += 1
             if len(raw) > MAX_LINE_BYTES:
                 while raw and not raw.endswith(b"\n"):
-                    raw = self._read(1 << 20)
+                    raw = self.source.readline(1 << 20)
                 yield self._bad(Reason.LINE_TOO_LONG, f"the line has more than {MAX_LINE_BYTES} bytes")
                 continue
             if self.count == 1:
@@ -52,9 +46,3 @@ class LineReader:
 
     def _bad(self, reason: Reason, detail: str) -> Line:
         return Line(self.count, "", BadRow(self.count, reason, detail))
-
-    def _read(self, limit: int) -> bytes:
-        raw = self.file.readline(limit)
-        self._hash.update(raw)
-        self.size += len(raw)
-        return raw

@@ -4,17 +4,18 @@ It has no ids and no categories: the hash itself is the id (entry ids are keyed,
 config names one category for the whole feed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from index_builder.config import FeedConfig
-from index_builder.formats.lines import Line
-from index_builder.formats.row import BadRow, Reason, Row
+from index_builder.formats.lines import LineReader
+from index_builder.formats.record import BadRow, Item, Reason, Record
+from index_builder.formats.source_file import SourceFile
 
 
-def read_local_file(lines: Iterable[Line], feed: FeedConfig) -> Iterator[Row | BadRow]:
+def read_local_file(source: SourceFile, feed: FeedConfig) -> Iterator[Item]:
     """Rows of a local file. Blank lines are passed over. With `type` in the config a line is a bare hash."""
     category = str(feed.category)
-    for line in lines:
+    for line in LineReader(source):
         if line.bad is not None:
             yield line.bad
             continue
@@ -28,4 +29,4 @@ def read_local_file(lines: Iterable[Line], feed: FeedConfig) -> Iterator[Row | B
             yield BadRow(line.number, Reason.MALFORMED_ROW, f"expected {expected}")
             continue
         hash_type, value = words
-        yield Row(line.number, f"{hash_type} {value.lower()}", hash_type, value, None, category)
+        yield Record(line.number, f"{hash_type} {value.lower()}", hash_type, value, None, category)

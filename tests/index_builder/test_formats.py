@@ -13,9 +13,11 @@ from hashcheck_core.hash_types import BUILT_IN_TYPES
 from index_builder.config import FeedConfig
 from index_builder.formats import FORMATS
 from index_builder.formats.lines import MAX_LINE_BYTES, LineReader
-from index_builder.formats.row import BadRow, Reason, Row
+from index_builder.formats.record import BadRow, Reason, Record, Tombstone
+from index_builder.formats.source_file import SourceFile
 from index_builder.vetting import VettedRow, Vetting
 
+TEXT_FORMATS = ("csv", "jsonl", "lines")
 HEADER = b"id,type,value,quality,category\n"
 MD5 = "22e22862a33559570f5d13f6a43482ff"
 PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
@@ -30,8 +32,10 @@ def feed(kind: str, **more: object) -> FeedConfig:
 
 def read(data: bytes, config: FeedConfig) -> list[VettedRow | BadRow]:
     vetting = Vetting(config, BUILT_IN_TYPES)
-    rows = FORMATS[config.format](LineReader(io.BytesIO(data)), config)
-    return [vetting.vet(row) if isinstance(row, Row) else row for row in rows]
+    rows = FORMATS[config.format](SourceFile(io.BytesIO(data)), config)
+    return [
+        vetting.vet(row) if isinstance(row, Record) else row for row in rows if not isinstance(row, Tombstone)
+    ]
 
 
 def outcome(rows: list[VettedRow | BadRow]) -> list[tuple[int, str]]:
@@ -127,7 +131,7 @@ def test_local_file_lines_with_a_type_each_or_one_for_all() -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", TEXT_FORMATS)
 def test_a_line_of_ten_megabytes_and_one_in_another_encoding_cost_only_themselves(kind: str) -> None:
     good = {
         "csv": f"1,md5,{MD5},,A",
@@ -142,12 +146,12 @@ def test_a_line_of_ten_megabytes_and_one_in_another_encoding_cost_only_themselve
 
 def test_the_digest_is_of_every_byte_whatever_became_of_its_line() -> None:
     data = b"a\n" + b"x" * (MAX_LINE_BYTES * 3) + b"\r\n\xff\nlast"
-    reader = LineReader(io.BytesIO(data))
-    assert len(list(reader)) == 4
-    assert (reader.digest, reader.size) == (hashlib.sha256(data).hexdigest(), len(data))
+    source = SourceFile(io.BytesIO(data))
+    assert len(list(LineReader(source))) == 4
+    assert (source.digest, source.size) == (hashlib.sha256(data).hexdigest(), len(data))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", TEXT_FORMATS)
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=2000))
 @example(data=b"\0\n\r\n\r\r\n")

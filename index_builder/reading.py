@@ -1,0 +1,97 @@
+"""One feed, from its files to records: opens what the config names and says what was read. It vets nothing.
+
+A feed of a delta format may be a folder of saved pages; its pages go through a state, so that only the newest word on
+an entry is left, whatever order they are in.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hashcheck_core.errors import FeedError
+from hashcheck_core.snapshot.files import transport_error
+from index_builder.config import DELTA_FORMATS, FeedConfig
+from index_builder.formats import FORMATS
+from index_builder.formats.record import BadRow, Record, Tombstone
+from index_builder.formats.source_file import SourceFile
+from index_builder.formats.times import microseconds
+from index_builder.rejects import RejectLog
+from index_builder.state import DeltaState
+
+OnBytes = Callable[[int, int], None]
+
+
+class FeedReading:
+    """Iterate over the records of one feed. Afterwards the fields say what was read.
+
+    `batch` is the SHA-256 of the file, or over the digests of all pages; `rows` counts what the feed holds,
+    rejects included. Raises FeedError or TransportError.
+    """
+
+    def __init__(
+        self, feed: FeedConfig, rejects: RejectLog, work: Path, now: datetime, on_bytes: OnBytes
+    ) -> None:
+        self._feed = feed
+        self._rejects = rejects
+        self._work = work
+        self._now = now
+        self._on_bytes = on_bytes
+        self._digests: list[str] = []
+        self.size = 0
+        self.rows = 0
+        self.modified = 0.0
+        self.notes: dict[str, int] = {}
+
+    @property
+    def batch(self) -> str:
+        if len(self._digests) == 1:
+            return self._digests[0]
+        return hashlib.sha256("".join(self._digests).encode()).hexdigest()
+
+    @property
+    def delivered_at(self) -> datetime:
+        """As configured, else when the youngest file was last changed; never after now."""
+        moment = self._feed.delivered_at or datetime.fromtimestamp(int(self.modified), UTC)
+        return min(moment.astimezone(UTC), self._now)
+
+    def __iter__(self) -> Iterator[Record]:
+        feed = self._feed
+        if feed.format not in DELTA_FORMATS:
+            yield from self._kept(self._read(feed.path))
+            return
+        pages = sorted(p for p in feed.path.iterdir() if p.is_file()) if feed.path.is_dir() else [feed.path]
+        if not pages:
+            raise FeedError(f"Feed {feed.name!r} has no page.", next_step=f"Put its pages into {feed.path}.")
+        with DeltaState(self._work / f"{feed.name}.sqlite") as state:
+            for number, page in enumerate(pages):
+                items = self._read(page)
+                state.apply(f"{number} {page.name}", items, fetched=microseconds(self._now))
+            for bad, count in state.rejects():
+                self.rows += count
+                self._rejects.add(bad, count)
+            self.notes = {name: n for name, n in state.notes().items() if not name.startswith("rejected.")}
+            yield from self._kept(state.records())
+
+    def _kept(self, items: "Iterator[Record | BadRow | Tombstone] | Iterator[Record]") -> Iterator[Record]:
+        for item in items:
+            self.rows += 1
+            if isinstance(item, BadRow):
+                self._rejects.add(item)
+            elif isinstance(item, Record):
+                yield item
+
+    def _read(self, path: Path) -> "Iterator[Record | BadRow | Tombstone]":
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                before, self.modified = self.size, max(self.modified, status.st_mtime)
+                total = before + status.st_size
+                source = SourceFile(file, on_bytes=lambda done: self._on_bytes(before + done, total))
+                yield from FORMATS[self._feed.format](source, self._feed)
+                source.drain()
+        except OSError as error:
+            raise transport_error(path, error, "read") from None
+        self._digests.append(source.digest)
+        self.size += source.size
