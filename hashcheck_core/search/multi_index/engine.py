@@ -28,8 +28,8 @@ _ROOM: Final = (
     1 << 20
 )  # matches a thread's buffer holds before it has to grow; pages never written take no memory
 
-# A query may spend this share of a flat scan before it is given to one: whatever it is, it then costs about 1.1
-# flat scans, and 1.2 is promised. The rest is for what no price knows: sorting a hundred thousand matches, a cold cache.
+# A query may spend this share of a flat scan before it is given to one: whatever it is, it then costs about 1.1 flat
+# scans, and 1.2 is promised. The rest is for what no price knows: sorting a hundred thousand matches, a cold cache.
 _SHARE: Final = 0.10
 
 
