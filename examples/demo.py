@@ -15,7 +15,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from examples.feed import write_feed
+from examples.feed import write_benign, write_feed
 from examples.photographs import blank, photograph, reencoded
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +30,9 @@ name = "example-hotline"
 format = "csv"
 path = "hotline.csv"
 categories = {A = "baseline", B = "national"}
+
+[gates.benign]
+pictures = "ordinary"
 """
 SETTINGS = """\
 snapshots = "snapshots"
@@ -60,6 +63,7 @@ def prepare() -> str:
     (FOLDER / "feeds.toml").write_text(CONFIG)
     (FOLDER / "service.toml").write_text(SETTINGS)
     write_feed(FOLDER / "hotline.csv")
+    write_benign(FOLDER / "ordinary")
     program("index_builder", "keygen", "keys/builder")
     console.print(program("index_builder", "build", "--config", "feeds.toml", "--out", "snapshots"))
     [snapshot] = (FOLDER / "snapshots").glob("0*")

@@ -1,10 +1,13 @@
-"""Write the example feed: the hashes of a few ordinary photographs, as a hotline would deliver them."""
+"""Write the example feed: the hashes of a few ordinary photographs, as a hotline would deliver them.
+
+And the small corpus of other photographs that must not match in the list made from it.
+"""
 
 import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from examples.photographs import LISTED, LISTED_NATIONAL, photograph
+from examples.photographs import LISTED, LISTED_NATIONAL, UNLISTED, photograph
 from hashcheck_core.images.decoder import ImageLimits, decode
 from hashcheck_core.images.hashing import hash_bytes, hash_picture
 
@@ -26,3 +29,9 @@ def write_feed(path: Path) -> None:
         writer.writerow(HEADER)
         writer.writerows(feed_rows(LISTED, "A"))
         writer.writerows(feed_rows(LISTED_NATIONAL, "B"))
+
+
+def write_benign(folder: Path) -> None:
+    folder.mkdir()
+    for name in UNLISTED:
+        (folder / name).write_bytes(photograph(name))

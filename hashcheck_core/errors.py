@@ -68,6 +68,12 @@ class FeedError(DataError):
     code = "bad_feed"
 
 
+class GateError(DataError):
+    """A list that does not pass a gate of the builder."""
+
+    code = "gate_failed"
+
+
 class SnapshotError(DataError):
     """Base of what can be wrong with a snapshot. None of these is ever served."""
 

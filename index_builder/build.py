@@ -1,36 +1,50 @@
-"""A build, top to bottom: read every feed, vet every row, write one signed snapshot and the report beside it.
+"""A build, top to bottom: read every feed, vet every row, pass every gate, write one signed snapshot and a report.
 
-A bad row is rejected, counted and written down; it never stops the build. A feed that cannot be read, or of
-which nothing is left, stops it before anything is written: the previous snapshot stays in force.
+A bad row is rejected, counted and written down; it never stops the build. A feed that cannot be read, or of which
+nothing is left, and any gate that fails stop it before there is a snapshot: the previous one stays in force.
 """
 
+import os
+import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from hashcheck_core import __version__
-from hashcheck_core.categories import Category
 from hashcheck_core.errors import ConfigError, FeedError
 from hashcheck_core.hash_types import HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
-from hashcheck_core.snapshot.files import read_limited, transport_error
+from hashcheck_core.snapshot.files import read_limited, sync_directory, transport_error
 from hashcheck_core.snapshot.manifest import Canary, FeedSection
-from hashcheck_core.snapshot.signing import load_private
+from hashcheck_core.snapshot.opener import open_snapshot
+from hashcheck_core.snapshot.signing import TrustedKeys, load_private
 from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
+from index_builder.candidates import sample
 from index_builder.columns import ColumnCollector
 from index_builder.config import BuildConfig, FeedConfig
 from index_builder.engines import describe_plan
-from index_builder.formats.record import BadRow
+from index_builder.formats.record import SET_ASIDE, BadRow, Reason
+from index_builder.gates.complete import FeedRows
+from index_builder.gates.drift import FeedSize
+from index_builder.gates.outcome import raise_for
+from index_builder.judging import Judging
+from index_builder.previous import feeds_in_force
 from index_builder.reading import FeedReading
 from index_builder.rejects import RejectLog
-from index_builder.report import BuildReport, FeedReport, TypeReport, write_report
+from index_builder.report import BuildReport, FeedReport, TypeReport
+from index_builder.report_files import failed_report_directory, write_report
 from index_builder.vetting import Vetting
 
 _MAX_KEY_BYTES = 64 * 1024
 _ID_KEY_BYTES = 32
+_UNNAMED = ".unnamed-"
 
 
 class Progress(Protocol):
@@ -46,24 +60,59 @@ class _FeedRun:
     section: FeedSection
     rejects: RejectLog
     notes: dict[str, int]
+    config: FeedConfig
 
 
 def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progress: Progress) -> BuildReport:
     """Build a snapshot of `config` below `out`; nothing is published.
 
-    Raises ConfigError, FeedError or TransportError, with nothing left behind. `now` is the one clock of the
-    build: with the same feeds, keys, `now` and `version` the snapshot has the same bytes.
+    Raises ConfigError, FeedError or TransportError with nothing left behind, and GateError with a report of the
+    failure. `now` is the one clock of the build: with the same feeds, keys, `now` and `version` the snapshot has the
+    same bytes.
     """
     signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES, follow_links=True))
-    id_key = _load_id_key(config.snapshot.entry_id_key_path)
-    types = config.hash_types()
-    collector = ColumnCollector(id_key, types)
-    wanted = config.snapshot.categories
+    collector = ColumnCollector(_load_id_key(config.snapshot.entry_id_key_path), config.hash_types())
     with tempfile.TemporaryDirectory(prefix="index-builder-") as work:
-        runs = [_read_feed(feed, types, collector, wanted, Path(work), now, progress) for feed in config.feed]
+        runs = [_read_feed(feed, config, collector, Path(work), now, progress) for feed in config.feed]
+    judging = Judging(config, progress.step)
+    judging.feeds([_rows(run) for run in runs], [_size(run) for run in runs], feeds_in_force(out), now)
 
     progress.step("sorting")
-    entries, hashes = collector.finish(progress.step)
+    candidates = collector.finish()
+    held = judging.candidates(candidates, config.hash_types())
+
+    def report(directory: Path, name: str) -> BuildReport:
+        made = BuildReport(
+            snapshot=name,
+            version=version,
+            created_at=now,
+            expires_at=now + config.snapshot.expires_after,
+            entries=int((~held).sum()),
+            types=types,
+            feeds=[_feed_report(run) for run in runs],
+            directory=str(out / name) if name else "",
+            gates=judging.results,
+            held=judging.held,
+        )
+        write_report(directory, made, {run.section.name: run.rejects for run in runs})
+        return made
+
+    types: list[TypeReport] = []
+    failed = failed_report_directory(out, version, now)
+    if any(gate.state == "failed" for gate in judging.results):
+        report(failed, "")
+        raise_for(judging.results, str(failed))
+    entries, hashes = candidates.columns(held, progress.step)
+    types += [
+        TypeReport(
+            h.hash_type.name,
+            h.listed,
+            h.engine.name,
+            describe_plan(h.hash_type, h.engine, len(h.codes)),
+            h.engine.parameters,
+        )
+        for h in hashes
+    ]
     content = SnapshotContent(
         version=version,
         created_at=now,
@@ -74,26 +123,50 @@ def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progre
         hashes=hashes,
         canaries=[Canary(h.type.name, h.hex(), TEST_ENTRY_ID.hex()) for h in TEST_HASHES],
     )
-    directory = write_snapshot(
-        out, content, [signing_key], on_file=lambda name: progress.step(f"wrote {name}")
-    )
-    report = BuildReport(
-        snapshot=directory.name,
-        version=version,
-        created_at=content.created_at,
-        expires_at=content.expires_at,
-        entries=len(entries.ids),
-        types=[
-            TypeReport(
-                h.hash_type.name, h.listed, h.engine.name, describe_plan(h.hash_type, h.engine, len(h.codes))
-            )
-            for h in hashes
-        ],
-        feeds=[_feed_report(run) for run in runs],
-        directory=str(directory),
-    )
-    write_report(out, report, {run.section.name: run.rejects for run in runs})
-    return report
+    with _unnamed(out) as place:
+        directory = write_snapshot(
+            place, content, [signing_key], on_file=lambda name: progress.step(f"wrote {name}")
+        )
+        progress.step("verifying")
+        snapshot = open_snapshot(directory, _own_key(signing_key), now=now)
+        judging.finished(snapshot, sample(hashes, config.gates.canaries.rows))
+        if any(gate.state == "failed" for gate in judging.results):
+            report(failed, "")
+            raise_for(judging.results, str(failed))
+        made = report(out / "reports" / directory.name, directory.name)
+        _name(directory, out)
+    return made
+
+
+@contextmanager
+def _unnamed(out: Path) -> Iterator[Path]:
+    """A place on the same disk where a snapshot has no name yet. What killed builds left there is cleared away."""
+    try:
+        out.mkdir(parents=True, exist_ok=True, mode=0o750)
+        for left in out.glob(f"{_UNNAMED}*"):
+            if not Path(f"/proc/{left.name.removeprefix(_UNNAMED).partition('-')[0]}").exists():
+                shutil.rmtree(left, ignore_errors=True)
+        place = Path(tempfile.mkdtemp(prefix=f"{_UNNAMED}{os.getpid()}-", dir=out))
+    except OSError as error:
+        raise transport_error(out, error, "written") from None
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _name(directory: Path, out: Path) -> None:
+    final = out / directory.name
+    try:
+        if not final.exists():
+            directory.rename(final)
+            sync_directory(out)
+    except OSError as error:
+        raise transport_error(final, error, "written") from None
+
+
+def _own_key(key: Ed25519PrivateKey) -> TrustedKeys:
+    return TrustedKeys.of([key.public_key()], 1)
 
 
 def next_version(out: Path) -> int:
@@ -108,32 +181,33 @@ def next_version(out: Path) -> int:
 
 def _read_feed(
     feed: FeedConfig,
-    types: Mapping[str, HashType],
+    config: BuildConfig,
     collector: ColumnCollector,
-    wanted: Collection[Category],
     work: Path,
     now: datetime,
     progress: Progress,
 ) -> _FeedRun:
+    types: Mapping[str, HashType] = config.hash_types()
     if feed.type is not None and feed.type not in types:
         raise ConfigError(
             f"Feed {feed.name!r} has type {feed.type!r}, which is not a hash type.",
             next_step=f"Use one of: {', '.join(sorted(types))}.",
         )
-    vetting = Vetting(feed, types, wanted)
+    vetting = Vetting(feed, types, config.snapshot.categories)
     rejects = RejectLog()
+    categories: Counter[str] = Counter()
     reading = FeedReading(feed, rejects, work, now, _every(1 << 20, feed.name, progress))
     for record in reading:
         vetted = vetting.vet(record)
         if not isinstance(vetted, BadRow):
             conflict = collector.add(feed.name, feed.source_name, vetted)
             if conflict is None:
+                categories[vetted.category] += 1
                 continue
             vetted = conflict
         rejects.add(vetted)
     progress.feed(feed.name, reading.size, reading.size)
-    accepted = reading.rows - rejects.total
-    if accepted == 0 and not feed.allow_empty:
+    if not categories and not feed.allow_empty:
         raise FeedError(
             f"Feed {feed.name!r} has no usable row: {reading.rows} read, {rejects.total} rejected"
             f"{rejects.most_common()}.",
@@ -147,10 +221,11 @@ def _read_feed(
         size=reading.size,
         delivered_at=reading.delivered_at,
         rows=reading.rows,
-        accepted=accepted,
+        accepted=categories.total(),
         rejected=rejects.total,
+        categories=dict(sorted(categories.items())),
     )
-    return _FeedRun(section, rejects, reading.notes)
+    return _FeedRun(section, rejects, reading.notes, feed)
 
 
 def _every(step: int, name: str, progress: Progress) -> Callable[[int, int], None]:
@@ -166,6 +241,16 @@ def _every(step: int, name: str, progress: Progress) -> Callable[[int, int], Non
     return on_bytes
 
 
+def _rows(run: _FeedRun) -> FeedRows:
+    counts = run.rejects.counts
+    faulty = {reason: count for reason, count in counts.items() if reason not in SET_ASIDE}
+    return FeedRows(run.section.name, run.section.rows, faulty, Reason.TRUNCATED in counts)
+
+
+def _size(run: _FeedRun) -> FeedSize:
+    return FeedSize(run.section.name, run.section.categories, run.section.delivered_at, run.config.new)
+
+
 def _feed_report(run: _FeedRun) -> FeedReport:
     return FeedReport(
         name=run.section.name,
@@ -175,6 +260,8 @@ def _feed_report(run: _FeedRun) -> FeedReport:
         rejected=run.section.rejected,
         reasons=dict(sorted(run.rejects.counts.items())),
         notes=run.notes,
+        source=run.section.source,
+        categories=run.section.categories,
     )
 
 

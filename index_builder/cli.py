@@ -4,6 +4,7 @@ import typer
 
 from hashcheck_core.command_line import run
 from index_builder.commands.build import build
+from index_builder.commands.diff import diff
 from index_builder.commands.keys import keygen
 from index_builder.commands.publish import publish, verify
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 app.command()(keygen)
 app.command()(build)
 app.command()(verify)
+app.command()(diff)
 app.command()(publish)
 
 

@@ -1,11 +1,8 @@
-"""Vetted rows in, the sorted columns of a snapshot out. Pure; the same rows give the same columns.
-
-Equal hashes become one row that keeps every entry that lists them.
-"""
+"""Vetted rows in, candidates for a list out. Pure; the same rows give the same columns."""
 
 import hmac
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,8 +13,7 @@ from hashcheck_core.hash_types import HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES, TEST_SOURCE
 from hashcheck_core.search.exact import as_keys
 from hashcheck_core.snapshot.verifier import ENTRY_ID_BYTES
-from hashcheck_core.snapshot.writer import EntryColumns, HashColumns
-from index_builder.engines import choose_engine
+from index_builder.candidates import Candidates, CandidateTable
 from index_builder.formats.record import BadRow, Reason
 from index_builder.vetting import VettedRow
 
@@ -46,6 +42,9 @@ class ColumnCollector:
         self._categories = bytearray((_CATEGORY_CODE[Category.TEST],))
         self._sources = array("I", (0,))
         self._source_names = [TEST_SOURCE]
+        self._feeds = array("I", (0,))
+        self._feed_names = [TEST_SOURCE]
+        self._up, self._down = array("I", (0,)), array("I", (0,))
         self._rows = {name: _TypeRows() for name in sorted(types)}
         for reserved in TEST_HASHES:
             self._append(reserved.type, reserved.value, 0)
@@ -59,6 +58,8 @@ class ColumnCollector:
         elif self._categories[entry] != code:
             earlier = CATEGORY_CODES[self._categories[entry]]
             return BadRow(row.line, Reason.CATEGORY_CONFLICT, f"an earlier row has this entry as {earlier}")
+        self._up[entry] = max(self._up[entry], row.up)
+        self._down[entry] = max(self._down[entry], row.down)
         self._append(row.hash_type, row.value, entry)
         return None
 
@@ -71,6 +72,11 @@ class ColumnCollector:
         if source not in self._source_names:
             self._source_names.append(source)
         self._sources.append(self._source_names.index(source))
+        if self._feed_names[-1] != feed:
+            self._feed_names.append(feed)
+        self._feeds.append(len(self._feed_names) - 1)
+        self._up.append(0)
+        self._down.append(0)
         return entry
 
     def _append(self, hash_type: HashType, value: bytes, entry: int) -> None:
@@ -78,29 +84,29 @@ class ColumnCollector:
         rows.codes += value
         rows.entries.append(entry)
 
-    def finish(self, on_step: Callable[[str], None]) -> tuple[EntryColumns, list[HashColumns]]:
-        """The columns, sorted: entries by id, hashes by their bytes, the entries of a hash by number."""
+    def finish(self) -> Candidates:
+        """The candidates, sorted: entries by id, hashes by their bytes, the entries of a hash by number."""
         ids = np.frombuffer(bytes(self._ids), np.uint8).reshape(-1, ENTRY_ID_BYTES)
         order = np.argsort(as_keys(ids), kind="stable")
         number = np.empty(len(order), np.uint32)
         number[order] = np.arange(len(order), dtype=np.uint32)
-        entries = EntryColumns(
+        return Candidates(
             ids=ids[order],
             categories=np.frombuffer(bytes(self._categories), np.uint8)[order],
-            source_sets=np.asarray(self._sources, np.uint16)[order],
-            source_names=[[name] for name in self._source_names],
+            sources=np.asarray(self._sources, np.uint16)[order],
+            feeds=np.asarray(self._feeds, np.uint16)[order],
+            up=np.asarray(self._up, np.uint32)[order],
+            down=np.asarray(self._down, np.uint32)[order],
+            source_names=self._source_names,
+            feed_names=self._feed_names,
+            reserved=int(number[0]),
+            tables=[
+                _table(self._types[name], rows, number) for name, rows in self._rows.items() if rows.entries
+            ],
         )
-        tables = [
-            _hash_columns(self._types[name], rows, number, on_step)
-            for name, rows in self._rows.items()
-            if rows.entries
-        ]
-        return entries, tables
 
 
-def _hash_columns(
-    hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint32], on_step: Callable[[str], None]
-) -> HashColumns:
+def _table(hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint32]) -> CandidateTable:
     codes = np.frombuffer(bytes(rows.codes), np.uint8).reshape(-1, hash_type.bytes)
     links = number[np.asarray(rows.entries, np.uint32)]
     by_link = np.argsort(links, kind="stable")
@@ -112,15 +118,6 @@ def _hash_columns(
     new_link[1:] |= links[1:] != links[:-1]
     codes, links, new_code = codes[new_link], links[new_link], new_code[new_link]
     starts = np.flatnonzero(new_code)
-    reserved = {bytes(item.value) for item in TEST_HASHES if item.type.name == hash_type.name}
-    distinct = np.ascontiguousarray(codes[starts])
-    engine, build_tables = choose_engine(hash_type, distinct, on_step)
-    return HashColumns(
-        hash_type=hash_type,
-        codes=distinct,
-        offsets=np.append(starts, len(links)).astype(np.uint32),
-        links=links,
-        listed=len(starts) - len(reserved),
-        engine=engine,
-        build_tables=build_tables,
+    return CandidateTable(
+        hash_type, np.ascontiguousarray(codes[starts]), np.append(starts, len(links)).astype(np.uint32), links
     )

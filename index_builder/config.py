@@ -3,10 +3,9 @@
 Paths are relative to the config file. Unknown keys are refused: a misspelt limit must not be a missing one.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
@@ -14,7 +13,6 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -25,28 +23,17 @@ from hashcheck_core.categories import Category
 from hashcheck_core.errors import ConfigError, HashcheckError
 from hashcheck_core.hash_types import BUILT_IN_TYPES, HashKind, HashType
 from hashcheck_core.snapshot.files import read_limited
+from index_builder.durations import Duration
+from index_builder.gates.settings import Gates
+from index_builder.known_good import KnownGoodConfig
 
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
-_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
-_LONGEST = timedelta(weeks=520)
 # Formats whose records have no code of their own: the config names one category for the feed.
 ONE_CATEGORY: Final = frozenset({"lines", "scart", "stopncii"})
 EITHER_CATEGORY: Final = frozenset({"threatexchange"})
 # Formats that send changes: pages of updates and tombstones, of which the newest word on an entry counts.
 DELTA_FORMATS: Final = frozenset({"ncmec", "stopncii", "tat", "threatexchange"})
 WANTED: Final = (Category.BASELINE, Category.NATIONAL, Category.EXPLOITATIVE)
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def parse_duration(text: object) -> object:
-    """`30m`, `12h`, `7d` or `2w` as a timedelta; anything else is handed on for pydantic to refuse."""
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError("give a number and a unit, such as 30m, 12h, 7d or 2w")
-    duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if duration > _LONGEST:
-        raise ValueError("the longest is 520w")
-    return duration
 
 
 def _no_nul(path: Path) -> Path:
@@ -55,7 +42,6 @@ def _no_nul(path: Path) -> Path:
     return path
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 File = Annotated[Path, AfterValidator(_no_nul)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -96,6 +82,7 @@ class FeedConfig(_Section):
     profile: str | None = None
     delivered_at: datetime | None = None
     allow_empty: bool = False
+    new: bool = False
 
     @property
     def source_name(self) -> str:
@@ -142,6 +129,8 @@ class BuildConfig(_Section):
     snapshot: SnapshotSection
     feed: tuple[FeedConfig, ...] = Field(min_length=1)
     hash_type: tuple[HashTypeConfig, ...] = ()
+    gates: Gates = Field(default_factory=Gates)
+    known_good: tuple[KnownGoodConfig, ...] = ()
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
@@ -190,6 +179,10 @@ def _resolve(config: BuildConfig, base: Path) -> BuildConfig:
                     "signing_key": base / section.signing_key,
                     "entry_id_key": base / section.entry_id_key_path,
                 }
+            ),
+            "gates": config.gates.resolved(base),
+            "known_good": tuple(
+                known.model_copy(update={"path": base / known.path}) for known in config.known_good
             ),
             "feed": tuple(feed.model_copy(update={"path": base / feed.path}) for feed in config.feed),
         }

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcheck_core.hash_types import HashKind, HashType
+from hashcheck_core.search.engine import SearchEngine
 from hashcheck_core.search.exact import SortedEngine
 from hashcheck_core.search.flat import FlatEngine
 from hashcheck_core.search.multi_index.correlation import SAMPLE_ROWS, choose_permutation
@@ -16,8 +17,13 @@ from hashcheck_core.search.multi_index.engine import MultiIndexEngine
 from hashcheck_core.search.multi_index.layout import Layout
 from hashcheck_core.search.multi_index.planner import choose_layout
 from hashcheck_core.search.multi_index.tables import build_tables, index_bytes
+from hashcheck_core.search.registry import open_engine
 from hashcheck_core.snapshot.manifest import EngineSpec
 from hashcheck_core.snapshot.writer import Allocate
+
+_TABLES_PAY = (
+    20_000_000_000  # comparisons; about as long as it takes to build the tables of ten million hashes
+)
 
 TableBuilder = Callable[[Allocate], Mapping[str, NDArray[Any]]]
 
@@ -48,6 +54,17 @@ def choose_engine(
         return {"buckets": tables.buckets, "signatures": tables.signatures, "ids": tables.ids}
 
     return EngineSpec(MultiIndexEngine.name, layout.parameters()), build
+
+
+def engine_for(hash_type: HashType, codes: NDArray[np.uint8], queries: int) -> SearchEngine:
+    """An engine over `codes` (distinct, ascending) in memory, for about so many queries: tables where they pay."""
+    if hash_type.kind is HashKind.EXACT:
+        return SortedEngine(codes)
+    if len(codes) * queries < _TABLES_PAY:
+        return FlatEngine(codes)
+    spec, build = choose_engine(hash_type, codes)
+    tables = build(lambda _, shape, dtype: np.zeros(shape, dtype))
+    return open_engine(spec.name, spec.parameters, {"codes": codes, **tables})
 
 
 def describe_plan(hash_type: HashType, engine: EngineSpec, rows: int) -> str:

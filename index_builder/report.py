@@ -1,28 +1,30 @@
-"""What a build did, for a script and for a person, and the rejects file.
+"""The report of a build: what it is. `report_page` draws it, `report_files` writes it.
 
-Both are written to `reports/<snapshot>/` beside the snapshots: report.json, and rejects.jsonl with one line
-for every rejected row (feed, line, reason, detail). They quote no hash.
+No hash stands in it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
 import msgspec
 from rich.table import Table
 
-from hashcheck_core.snapshot.files import transport_error, write_atomically
-from index_builder.formats.record import BadRow
+from index_builder.gates.outcome import GateResult, Held
 
 
 class FeedReport(msgspec.Struct, frozen=True):
+    """`categories`: accepted rows by category. `notes`: what was odd and yet no reject."""
+
     name: str
     batch: str
     rows: int
     accepted: int
     rejected: int
     reasons: dict[str, int]
-    notes: dict[str, int]
+    notes: dict[str, int] = {}
+    source: str = ""
+    categories: dict[str, int] = {}
 
 
 class TypeReport(msgspec.Struct, frozen=True):
@@ -32,9 +34,12 @@ class TypeReport(msgspec.Struct, frozen=True):
     listed: int
     engine: str
     plan: str
+    parameters: dict[str, Any] = {}
 
 
 class BuildReport(msgspec.Struct, frozen=True):
+    """`snapshot` and `directory` are empty where a gate failed."""
+
     snapshot: str
     version: int
     created_at: datetime
@@ -43,34 +48,8 @@ class BuildReport(msgspec.Struct, frozen=True):
     types: list[TypeReport]
     feeds: list[FeedReport]
     directory: str
-
-
-class _Reject(msgspec.Struct, frozen=True):
-    feed: str
-    line: int
-    reason: str
-    detail: str
-
-
-def report_directory(out: Path, snapshot: str) -> Path:
-    return out / "reports" / snapshot
-
-
-def write_report(out: Path, report: BuildReport, rejects: Mapping[str, Iterable[BadRow]]) -> None:
-    """Write report.json and rejects.jsonl; raises TransportError."""
-    directory = report_directory(out, report.snapshot)
-    try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-    except OSError as error:
-        raise transport_error(directory, error, "written") from None
-    write_atomically(directory / "rejects.jsonl", b"".join(_reject_lines(rejects)))
-    write_atomically(directory / "report.json", msgspec.json.format(msgspec.json.encode(report)) + b"\n")
-
-
-def _reject_lines(rejects: Mapping[str, Iterable[BadRow]]) -> Iterator[bytes]:
-    for feed, rows in rejects.items():
-        for bad in rows:
-            yield msgspec.json.encode(_Reject(feed, bad.line, bad.reason, bad.detail)) + b"\n"
+    gates: list[GateResult] = []
+    held: list[Held] = []
 
 
 def feed_table(report: BuildReport) -> Table:
@@ -79,4 +58,12 @@ def feed_table(report: BuildReport) -> Table:
     for feed in report.feeds:
         why = ", ".join(f"{n} {reason}" for reason, n in feed.reasons.items())
         table.add_row(feed.name, f"{feed.rows:,}", f"{feed.accepted:,}", f"{feed.rejected:,}", why)
+    return table
+
+
+def gate_table(gates: Sequence[GateResult]) -> Table:
+    """What the gates said, for a terminal."""
+    table = Table("gate", "", "held", "")
+    for gate in gates:
+        table.add_row(gate.name, gate.state, str(gate.held), gate.detail)
     return table

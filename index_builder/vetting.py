@@ -15,6 +15,7 @@ from index_builder.config import WANTED, FeedConfig
 from index_builder.formats.record import BadRow, Reason, Record
 
 _MAX_ID_CHARS = 256
+_MAX_OPINIONS = 1_000_000
 _HASH_LIKE = re.compile(r"[0-9a-fA-F]{16}")
 _HASH_GAPS = re.compile(r"[\s:-]")
 
@@ -26,6 +27,8 @@ class VettedRow:
     hash_type: HashType
     value: bytes
     category: Category
+    up: int = 0
+    down: int = 0
 
 
 class Vetting:
@@ -56,7 +59,13 @@ class Vetting:
             value = parse_hex(hash_type, row.value)
         except HashError as error:
             return BadRow(row.line, Reason.MALFORMED_HASH, error.message)
-        return _worth(row, hash_type, value) or VettedRow(row.line, row.id, hash_type, value, category)
+        return _worth(row, hash_type, value) or VettedRow(
+            row.line, row.id, hash_type, value, category, _opinions(row.up), _opinions(row.down)
+        )
+
+
+def _opinions(count: int) -> int:
+    return min(max(count, 0), _MAX_OPINIONS)
 
 
 def _quoted(cell: str) -> str:

@@ -24,6 +24,9 @@ from hashcheck_service.settings import Limits, Settings
 from index_builder.config import BuildConfig
 from index_builder.formats import FORMATS
 from index_builder.formats.record import Reason as RejectReason
+from index_builder.gates.outcome import NAMES
+from index_builder.gates.settings import Gates
+from index_builder.known_good import KnownGoodConfig
 from tests.support import Site, done, make_site, serving
 
 ROOT = Path(__file__).parents[1]
@@ -115,6 +118,23 @@ def test_the_config_of_the_documentation_is_one() -> None:
     config = BuildConfig.model_validate(tomllib.loads(example))
     config.hash_types()
     assert [feed.format for feed in config.feed] == ["csv", "lines"]
+
+
+def test_every_gate_and_its_limits_are_documented() -> None:
+    assert set(Gates.model_fields) == set(NAMES)
+    for name, field in Gates.model_fields.items():
+        row = re.findall(rf"^\| `{name}` \| (.*) \|$", DOCS["gates.md"], re.M)[0]
+        gate = field.get_default(call_default_factory=True)
+        for limit in type(gate).model_fields:
+            assert limit == "enabled" or f"`{limit}`" in row, (name, limit)
+    [example] = re.findall(r"```toml\n(.*?)```", DOCS["gates.md"], re.S)
+    given = tomllib.loads(example)
+    Gates.model_validate(given["gates"])
+    assert {KnownGoodConfig.model_validate(known).format for known in given["known_good"]} == {
+        "nsrl",
+        "pictures",
+        "lines",
+    }
 
 
 def test_the_page_of_search_figures_is_made_from_its_numbers() -> None:

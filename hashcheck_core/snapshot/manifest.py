@@ -65,7 +65,7 @@ class EntriesSection(msgspec.Struct, frozen=True):
 
 
 class FeedSection(msgspec.Struct, frozen=True):
-    """One feed as it was read. `batch` is the SHA-256 of its bytes."""
+    """One feed as it was read. `batch` is the SHA-256 of its bytes; `categories`: accepted rows by category."""
 
     name: str
     source: str
@@ -76,6 +76,7 @@ class FeedSection(msgspec.Struct, frozen=True):
     rows: int
     accepted: int
     rejected: int
+    categories: dict[str, int] = {}
 
 
 class Canary(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ from index_builder.build import next_version
 from index_builder.commands.options import Json, print_json
 from index_builder.config import load_config
 from index_builder.progress import shown
-from index_builder.report import feed_table, report_directory
+from index_builder.report import feed_table, gate_table
+from index_builder.report_files import report_directory
 
 
 def build(
@@ -23,7 +24,7 @@ def build(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Read every feed, vet every row, and write one signed snapshot. Nothing is published.
+    """Read every feed, vet every row, pass every gate, and write one signed snapshot. Nothing is published.
 
     Bad rows are rejected and written to OUT/reports/SNAPSHOT/rejects.jsonl with line and reason. The same
     feeds, keys, version and SOURCE_DATE_EPOCH give the same bytes.
@@ -38,10 +39,17 @@ def build(
         return
     console = Console()
     console.print(feed_table(report))
+    console.print(gate_table(report.gates))
     for kind in report.types:
         console.print(f"{kind.type}: {kind.listed:,} listed, {kind.plan}")
     if any(feed.rejected for feed in report.feeds):
         console.print(
             f"Rejected rows: {report_directory(out, report.snapshot) / 'rejects.jsonl'}", soft_wrap=True
         )
+    if report.held:
+        console.print(
+            f"{len(report.held)} entries are held: {report_directory(out, report.snapshot) / 'held.jsonl'}",
+            soft_wrap=True,
+        )
+    console.print(f"Report: {report_directory(out, report.snapshot) / 'report.html'}", soft_wrap=True)
     console.print(f"Built {report.directory}", soft_wrap=True)

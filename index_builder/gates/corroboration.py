@@ -1,0 +1,59 @@
+"""corroboration: enough sources or opinions stand behind an entry, and nobody disputes it.
+
+Sources are counted over equal hashes: an entry has the sources of every entry that lists a hash it lists. Opinions
+are those that a feed brings along, and the giver's own. Whatever is not corroborated is held.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from hashcheck_core.categories import CATEGORY_CODES, Category
+from index_builder.candidates import Candidates
+from index_builder.gates.outcome import Outcome, too_many
+from index_builder.gates.section import GateSection
+
+
+class Minimum(BaseModel):
+    """Either is enough."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sources: int = Field(default=2, ge=1)
+    opinions: int = Field(default=2, ge=1)
+
+
+class CorroborationGate(GateSection):
+    minimum: Mapping[Category, Minimum] = Field(default_factory=dict)
+    hold_disputed: bool = True
+    max_held: int | None = Field(default=None, ge=0)
+
+
+def check(gate: CorroborationGate, candidates: Candidates) -> Outcome:
+    held = np.zeros(len(candidates.ids), bool)
+    if gate.hold_disputed:
+        held |= candidates.down > 0
+    if gate.minimum:
+        sources = _sources(candidates)
+        opinions = candidates.up.astype(np.int64) + 1
+        for category, least in gate.minimum.items():
+            of_it = candidates.categories == CATEGORY_CODES.index(category)
+            held |= of_it & (sources < least.sources) & (opinions < least.opinions)
+    found = np.flatnonzero(held)
+    return Outcome(
+        "Entries that are disputed or have too few sources and opinions are held.",
+        found,
+        "disputed, or too few sources and opinions",
+        too_many(len(found), gate.max_held),
+    )
+
+
+def _sources(candidates: Candidates) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """How many different sources list a hash that the entry lists; the most over its hashes."""
+    most = np.ones(len(candidates.ids), np.int64)
+    for table in candidates.tables:
+        rows = table.row_of_links()
+        pairs = np.unique(np.stack([rows, candidates.sources[table.links].astype(np.int64)], 1), axis=0)
+        of_row = np.bincount(pairs[:, 0], minlength=len(table.codes))
+        np.maximum.at(most, table.links, of_row[rows])
+    return most

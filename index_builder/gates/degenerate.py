@@ -1,0 +1,45 @@
+"""degenerate: no family of hashes is so dense that it would match much of anything.
+
+Vetting already rejects a hash that is degenerate by itself. This gate looks at hashes together: a hash with very many
+others of the list within the radius stands in a cloud (blank pages, logos, failed decodes), and the whole cloud
+is held. Large lists are sampled: a family that holds a hundredth of a list has some hundred members in the sample.
+"""
+
+import numpy as np
+from pydantic import Field
+
+from hashcheck_core.hash_types import HashKind
+from index_builder.candidates import Candidates
+from index_builder.engines import engine_for
+from index_builder.gates.outcome import Outcome, too_many
+from index_builder.gates.section import GateSection
+
+_SAMPLE = 10_000
+
+
+class DegenerateGate(GateSection):
+    """A family is too dense where a member has `max_family` others and `max_family_share` of the list in its radius."""
+
+    max_family: int = Field(default=1000, ge=1)
+    max_family_share: float = Field(default=0.01, ge=0, le=1)
+    max_held: int = Field(default=1000, ge=0)
+
+
+def check(gate: DegenerateGate, candidates: Candidates) -> Outcome:
+    held = np.zeros(len(candidates.ids), bool)
+    for table in candidates.tables:
+        rows = len(table.codes)
+        limit = max(gate.max_family, gate.max_family_share * rows)
+        if table.hash_type.kind is HashKind.EXACT or rows <= limit:
+            continue
+        picked = np.unique(np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64))
+        engine = engine_for(table.hash_type, table.codes, len(picked))
+        for start in range(0, len(picked), 256):
+            queries = np.ascontiguousarray(table.codes[picked[start : start + 256]])
+            found = engine.search(queries, table.hash_type.radius)
+            for query in np.flatnonzero(np.diff(found.offsets) - 1 > limit):
+                held[table.entries_of(found.of(int(query))[0])] = True
+    held[candidates.reserved] = False
+    found_entries = np.flatnonzero(held)
+    failures = too_many(len(found_entries), gate.max_held)
+    return Outcome("No hash stands in too dense a family.", found_entries, "in too dense a family", failures)

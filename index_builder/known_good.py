@@ -1,0 +1,157 @@
+"""Hashes of what is known to be ordinary: NSRL, lists of exact hashes, folders of pictures. They veto entries.
+
+A set is read as a stream of parts, so that NSRL's hundreds of millions take constant memory.
+"""
+
+import io
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from hashcheck_core.errors import ConfigError, FeedError, ImageError
+from hashcheck_core.hash_types import Hash, HashType, parse_hex
+from hashcheck_core.images.decoder import ImageLimits, decode
+from hashcheck_core.images.hashing import hash_bytes, hash_picture
+from hashcheck_core.snapshot.files import read_limited, transport_error
+
+_PART: Final = 100_000
+_MAX_PICTURE_BYTES: Final = 64 * 1024 * 1024
+_MIN_QUALITY: Final = 50
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
+
+class KnownGoodConfig(BaseModel):
+    """`nsrl`: an RDS v3 database. `lines`: `<type> <hash>` a line. `pictures`: a folder, hashed as it is found."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    format: Literal["nsrl", "lines", "pictures"]
+    path: Path
+
+
+class KnownHashes(NamedTuple):
+    """codes: uint8 (n, bytes of the type)."""
+
+    type: str
+    codes: NDArray[np.uint8]
+
+
+class PictureHash(NamedTuple):
+    """`picture`: the file's name in its folder."""
+
+    picture: str
+    hash: Hash
+
+
+def read_known_good(config: KnownGoodConfig, types: Mapping[str, HashType]) -> Iterator[KnownHashes]:
+    """The hashes of one set in parts; raises TransportError, FeedError or ConfigError."""
+    if config.format == "nsrl":
+        yield from _nsrl(config)
+    elif config.format == "lines":
+        yield from _lines(config, types)
+    else:
+        found: dict[str, list[bytes]] = {}
+        for item in picture_hashes(config.path, variants=False):
+            found.setdefault(item.hash.type.name, []).append(item.hash.value)
+        for name, values in sorted(found.items()):
+            yield KnownHashes(name, _array(values))
+
+
+def _nsrl(config: KnownGoodConfig) -> Iterator[KnownHashes]:
+    """RDS v3: a table FILE with columns sha1 and md5 in hex."""
+    try:
+        db = sqlite3.connect(f"{config.path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            rows = db.execute("SELECT md5, sha1 FROM FILE")
+            while part := rows.fetchmany(_PART):
+                for name, column, width in (("md5", 0, 32), ("sha1", 1, 40)):
+                    hexes = [row[column] for row in part if _is_hex(row[column], width)]
+                    if hexes:
+                        yield KnownHashes(name, _array([bytes.fromhex(value) for value in hexes]))
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise FeedError(
+            f"Known-good set {config.name!r} is not an NSRL RDS v3 database ({error}).",
+            next_step="Unpack the RDS and give the path of its .db file.",
+        ) from None
+
+
+def _is_hex(value: object, width: int) -> bool:
+    return isinstance(value, str) and len(value) == width and _HEX.fullmatch(value) is not None
+
+
+def _lines(config: KnownGoodConfig, types: Mapping[str, HashType]) -> Iterator[KnownHashes]:
+    """A line that is no hash stops the build: a veto that is not read whole is none."""
+    found: dict[str, list[bytes]] = {}
+    try:
+        with config.path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                words = line.split()
+                if not words:
+                    continue
+                hash_type = types.get(words[0])
+                if hash_type is None or len(words) != 2:
+                    raise FeedError(
+                        f"Known-good set {config.name!r}: line {number} is not `<type> <hash>`.",
+                        next_step="Mend or remove that line.",
+                    )
+                found.setdefault(hash_type.name, []).append(parse_hex(hash_type, words[1]))
+    except OSError as error:
+        raise transport_error(config.path, error, "read") from None
+    except UnicodeDecodeError:
+        raise FeedError(f"Known-good set {config.name!r} is not UTF-8.", next_step="Convert it.") from None
+    for name, values in sorted(found.items()):
+        yield KnownHashes(name, _array(values))
+
+
+def picture_hashes(folder: Path, *, variants: bool) -> Iterator[PictureHash]:
+    """Every hash of every picture below `folder`; with `variants` also of what visitors make of them.
+
+    Turned and mirrored pictures count by PDQ's own eight. A file that is no picture counts by its digests alone, and
+    a flat one (PDQ quality under 50) too. Raises ConfigError where there is no file at all.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise ConfigError(
+            f"{folder} holds no pictures.", next_step="Put ordinary pictures there, or take it out."
+        )
+    for path in files:
+        name = str(path.relative_to(folder))
+        data = read_limited(path, _MAX_PICTURE_BYTES, follow_links=True)
+        for item in hash_bytes(data):
+            yield PictureHash(name, item.hash)
+        try:
+            picture = decode(data, ImageLimits()).rgb
+        except ImageError:
+            continue
+        for shown in [picture, *(_variants(picture) if variants else ())]:
+            found = hash_picture(shown, dihedral=True)
+            if found[0].quality is not None and found[0].quality >= _MIN_QUALITY:
+                for item in found:
+                    yield PictureHash(name, item.hash)
+
+
+def _variants(picture: Image.Image) -> Iterator[Image.Image]:
+    """Scaled, saved again with loss, and cropped a little."""
+    width, height = picture.size
+    if min(width, height) < 100:
+        return
+    half = picture.resize((width // 2, height // 2), Image.Resampling.LANCZOS)
+    yield half
+    coded = io.BytesIO()
+    half.save(coded, "JPEG", quality=50)
+    with Image.open(coded) as again:
+        yield again.convert("RGB")
+    yield picture.crop((width // 50, height // 50, width - width // 50, height - height // 50))
+
+
+def _array(values: "list[bytes]") -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
