@@ -81,7 +81,7 @@ def test_equal_hashes_of_several_feeds_are_one_row_with_all_entries(new_site: Si
     shutil.copy(new_site.feed, new_site.root / "second.csv")
     new_site.write_config(
         more='[[feed]]\nname = "second"\nformat = "csv"\npath = "second.csv"\n'
-        'categories = {A = "national", B = "unknown"}\n'
+        'categories = {A = "national", B = "exploitative"}\n'
     )
     code, out, _ = build(new_site, "--json")
     assert code == 0
