@@ -129,7 +129,7 @@ def picture_hashes(folder: Path, *, variants: bool) -> Iterator[PictureHash]:
         for item in hash_bytes(data):
             yield PictureHash(name, item.hash)
         try:
-            picture = decode(data, ImageLimits()).rgb
+            picture = decode(data, ImageLimits()).grey
         except ImageError:
             continue
         for shown in [picture, *(_variants(picture) if variants else ())]:
@@ -149,7 +149,7 @@ def _variants(picture: Image.Image) -> Iterator[Image.Image]:
     coded = io.BytesIO()
     half.save(coded, "JPEG", quality=50)
     with Image.open(coded) as again:
-        yield again.convert("RGB")
+        yield again.convert("L")
     yield picture.crop((width // 50, height // 50, width - width // 50, height - height // 50))
 
 

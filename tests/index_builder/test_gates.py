@@ -151,7 +151,7 @@ def test_june_2021_mapped_to_a_category_the_list_does_not_take_lists_none_of_it(
 
 def test_what_looks_like_an_ordinary_picture_is_held_and_listed_for_a_person(new_site: Site) -> None:
     copy = reencoded(photograph(CMS[0]))
-    value = pdq(decode(copy, ImageLimits()).rgb)[0].hash.hex()
+    value = pdq(decode(copy, ImageLimits()).grey)[0].hash.hex()
     write_rows(
         new_site.feed, [*made_up(3), ("x1", "pdq", value, "100", "A"), ("x1", "md5", md5(77), "", "A")]
     )
