@@ -6,13 +6,19 @@ import sys
 NAMES = {
     "search": "every search engine side by side, on random, real and skewed hashes",
     "serve": "checks per second and latency of the service over loopback",
+    "overload": "latency and goodput at half, nine tenths and twice the capacity, in an open loop",
+    "concurrency": "searches on the event loop, in threads, or gathered",
+    "start": "from the command to ready, and the memory of workers",
+    "full_serve": "all of serving in one run, for docs/performance.md",
+    "soak": "minutes of swaps, bad and slow callers and killed workers: nothing wrong, nothing lost",
+    "images": "pictures a second beside Pillow's decode, and bits off the reference",
     "in_process": "what the service's own code costs a request, and where",
 }
 
 
 def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
-        lines = [f"  {name:10} {what}" for name, what in NAMES.items()]
+        lines = [f"  {name:11} {what}" for name, what in NAMES.items()]
         sys.exit("\n".join(["usage: scripts/bench NAME [--help]", "", *lines]))
     name = sys.argv.pop(1)
     sys.argv[0] = f"scripts/bench {name}"

@@ -32,7 +32,7 @@ from hashcheck_service.service import trusted_keys, utc_now
 from hashcheck_service.settings import load_settings
 from tests.support import Server, Site, serving
 
-FORMATS = {"json": "application/json"}
+FORMATS = {"json": "application/json", "msgpack": "application/msgpack"}
 _CORES = os.cpu_count() or 1
 _RADIUS = 31
 

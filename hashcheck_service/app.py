@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -20,7 +21,8 @@ from starlette.types import ASGIApp
 
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError
-from hashcheck_service.envelope import Envelope, context_of
+from hashcheck_service.envelope import Context, Envelope, context_of, document
+from hashcheck_service.gate import overloaded
 from hashcheck_service.hot_path import HotPath
 from hashcheck_service.logs import configure
 from hashcheck_service.problems import MEDIA_TYPE, from_status
@@ -44,9 +46,14 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
     service = Service(settings, clock)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with service.running():
-            yield
+            # For `protocol`, which meets a request before the app does.
+            yield {
+                "gate": service.gate,
+                "refusal": lambda: document(overloaded(), Context(service)),
+                "head_seconds": settings.limits.head_seconds,
+            }
 
     app = FastAPI(
         title="hashcheck",

@@ -20,9 +20,11 @@ def header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
     return default
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
-    """The whole body; raises Problem 413 above `limit` bytes, 408 after `seconds`."""
-    declared = header(scope, b"content-length")
+async def read_body(receive: Receive, declared: bytes, limit: int, seconds: float) -> bytes:
+    """The whole body, of which the head says that it has `declared` bytes, if it says so.
+
+    Raises Problem 413 above `limit` bytes, 408 after `seconds`.
+    """
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     late = False
@@ -39,7 +41,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
     try:
         return await _read(receive, limit)
     except asyncio.CancelledError:
-        if not late or task.uncancel():
+        if not late or task.uncancel():  # it was another who cancelled, or another too
             raise
         raise Problem(
             408, "body_timeout", f"The body did not arrive within {seconds:g} s.", dict(_CLOSE)

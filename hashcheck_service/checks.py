@@ -73,6 +73,8 @@ def check(snapshot: Snapshot, policy: Policy, batch: Batch, standing: Sequence[R
     for listing in snapshot.urgent:
         _search(listing, policy, batch, found)
     unlisted = _unlisted(snapshot, batch)
+    if not (found or batch.reasons or unlisted or standing):  # as nearly always
+        return Checked({}, searches)
     odd = range(len(batch.refs)) if standing else sorted({*found, *batch.reasons, *unlisted})
     results = {
         index: _result(policy, batch, index, found.get(index), (*standing, *unlisted.get(index, ())))

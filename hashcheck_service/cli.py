@@ -26,6 +26,7 @@ from hashcheck_service.auth import StoredKey, new_key, read_keys, write_keys
 from hashcheck_service.hit_log import check_writable
 from hashcheck_service.logs import configure, log
 from hashcheck_service.metrics import MULTIPROCESS_DIR
+from hashcheck_service.protocol import CheckProtocol
 from hashcheck_service.service import trusted_keys
 from hashcheck_service.settings import Settings, load_settings
 
@@ -72,6 +73,8 @@ def serve(
             host=host,
             port=listener.getsockname()[1],
             workers=workers,
+            http=CheckProtocol,
+            proxy_headers=False,  # who called is nobody's business here
             access_log=False,
             log_config=None,
             server_header=False,

@@ -96,10 +96,15 @@ def crashed(service: Service, error: Exception, context: Context, event: str) ->
     service.metrics.crashes.inc()
 
 
-async def send_problem(problem: Problem, context: Context, send: Send) -> None:
+def document(problem: Problem, context: Context) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Headers and body of a problem."""
     body = problem.body(context.request_id)
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    headers += context.headers()
+    return [*headers, *context.headers()], body
+
+
+async def send_problem(problem: Problem, context: Context, send: Send) -> None:
+    headers, body = document(problem, context)
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

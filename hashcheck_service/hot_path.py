@@ -27,6 +27,7 @@ class HotPath:
     def __init__(self, service: Service, endpoints: Mapping[str, Endpoint], rest: ASGIApp) -> None:
         self._service = service
         self._endpoints = dict(endpoints)
+        service.gate.paths = frozenset(endpoints)
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,7 +37,7 @@ class HotPath:
             await self._rest(scope, receive, send)
             return
         started = time.perf_counter()
-        self._service.arrived += 1
+        self._service.gate.begun += 1
         context = Context(self._service, path)
         status = 0
         try:

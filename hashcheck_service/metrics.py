@@ -50,6 +50,12 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=registry,
         )
+        self.refused_unread = Counter(
+            "hashcheck_refused_unread",
+            "Checks answered 503 before they were read, the worker having too many.",
+            registry=registry,
+        )
+        self._refused = 0  # of them, so many are counted
         self.crashes = Counter("hashcheck_crashes", "Unforeseen errors, answered 500.", registry=registry)
         self.swaps = Counter("hashcheck_snapshot_swaps", "Snapshots put in force.", registry=registry)
         self.refusals = Counter(
@@ -111,8 +117,10 @@ class Metrics:
     def refused(self, code: str) -> None:
         self.refusals.labels(code).inc()
 
-    def tick(self, snapshot: Snapshot | None, now: datetime) -> None:
-        """Keep the age current; called at each poll."""
+    def tick(self, snapshot: Snapshot | None, now: datetime, refused: int) -> None:
+        """Keep the age current, and the checks refused unread, ever; called at each poll."""
+        self._refused, new = refused, refused - self._refused
+        self.refused_unread.inc(new)
         age = -1.0 if snapshot is None else max(0.0, (now - snapshot.built_at).total_seconds())
         self.age.set(age)
 

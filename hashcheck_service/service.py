@@ -22,6 +22,7 @@ from hashcheck_core.snapshot.verifier import check_expiry
 from hashcheck_service.auth import ApiKeys, read_keys
 from hashcheck_service.batches import Reason
 from hashcheck_service.follower import SnapshotFollower
+from hashcheck_service.gate import Gate
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics
@@ -80,7 +81,7 @@ class Service:
         # Streams have a thread of the lowest priority: the system gives it what the event loop leaves.
         self.streams = Places(limits.max_streams_in_hand, "streams")
         self.stream_thread = ThreadPoolExecutor(1, "stream", initializer=_lowest_priority)
-        self.arrived = 0  # checks so far, by which a stream sees that there are some
+        self.gate = Gate(limits.max_checks_waiting, limits.wait_seconds)
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
         """`snapshot`, if it may be checked against now; raises Problem 503 for none, or for an expired one
@@ -128,7 +129,7 @@ class Service:
 
     def _poll(self) -> None:
         self.follower.poll()
-        self.metrics.tick(self.follower.current, self.clock())
+        self.metrics.tick(self.follower.current, self.clock(), self.gate.refused)
         self._reload_keys()
 
     def _reload_keys(self) -> None:

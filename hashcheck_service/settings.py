@@ -48,10 +48,16 @@ class Limits(BaseModel):
     # All types there are, some of them for the eight dihedral variants.
     max_hashes_per_item: Positive = 16
     max_ref_chars: Positive = 256
+    # From the connection, or the last answer on it, to the end of a request head.
+    head_seconds: Seconds = 10.0
     # One byte a second must not hold a connection for ever.
     body_seconds: Seconds = 10.0
     # Beyond this many checks in hand a new one would only wait; it is refused at once.
     max_checks_in_hand: Positive = 256
+    # So many that were read may wait for their turn: some 10 ms of single hashes.
+    max_checks_waiting: Positive = 128
+    # Batches whose searches leave the event loop wait for a thread for so long at most.
+    wait_seconds: Seconds = 0.5
     # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time, each in its own process.
     max_pictures_in_hand: Positive = 2
     # Beside those, so many bodies (max_media_bytes each) are read or wait for a process; the next is refused.

@@ -2,7 +2,7 @@
 
 from starlette.types import Receive, Scope
 
-from hashcheck_service.bodies import header, read_body
+from hashcheck_service.bodies import read_body
 from hashcheck_service.envelope import Context
 from hashcheck_service.forms import form_of, hashes_in
 from hashcheck_service.hot_path import Answer, Endpoint
@@ -14,10 +14,12 @@ def check_endpoint(service: Service) -> Endpoint:
     limits = service.limits
 
     async def answer(context: Context, scope: Scope, receive: Receive) -> Answer:
-        context.tenant = tenant(service, header(scope, b"authorization"))
+        headers = dict(scope["headers"])
+        context.tenant = tenant(service, headers.get(b"authorization", b""))
         with service.checks:
-            form = form_of(header(scope, b"content-type"))
-            body = await read_body(scope, receive, limits.max_body_bytes, limits.body_seconds)
+            form = form_of(headers.get(b"content-type", b""))
+            declared = headers.get(b"content-length", b"")
+            body = await read_body(receive, declared, limits.max_body_bytes, limits.body_seconds)
             asked = form.read(body, limits)
             service.quota.spend(context.tenant, hashes_in(asked))
             snapshot = service.usable(context.snapshot)

@@ -23,7 +23,7 @@ from hashcheck_service.wire import MatchOut, ResultOut
 T = TypeVar("T")
 
 # Searches that take longer leave the event loop for a thread: handing one over costs some 50 µs.
-_INLINE_SECONDS = 0.001
+INLINE_SECONDS = 0.001
 
 
 def tenant(service: Service, authorization: bytes, *, basic: bool = False) -> str:
@@ -53,10 +53,14 @@ async def verdicts(
     """Check `batch`, count it, put every hit on record, and only then answer: with the results that are more than
     a bare no_match, by the place of the item. The search runs in `threads`, where they are given."""
     standing = service.standing(snapshot)
-    if threads is None and expected_seconds(snapshot, batch) > _INLINE_SECONDS:
-        threads = service.search_threads
+    seconds = expected_seconds(snapshot, batch)
     if threads is not None:
         checked = await in_thread(threads, lambda: check(snapshot, policy, batch, standing))
+    elif seconds > INLINE_SECONDS:
+        with service.gate.searching(seconds):
+            checked = await in_thread(
+                service.search_threads, lambda: check(snapshot, policy, batch, standing)
+            )
     else:
         checked = check(snapshot, policy, batch, standing)
     answers = {place: _answer(result, policy) for place, result in checked.results.items()}

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope
 
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_service.batches import Batch, Reason, decode_hex, read_batch
-from hashcheck_service.bodies import header, read_body
+from hashcheck_service.bodies import read_body
 from hashcheck_service.envelope import Context
 from hashcheck_service.hot_path import Answer, Endpoint
 from hashcheck_service.policy import Verdict
@@ -39,9 +39,11 @@ def _endpoint(service: Service, hash_type: str, *, test: bool) -> Endpoint:
     policy = service.test_policy if test else service.policy
 
     async def answer(context: Context, scope: Scope, receive: Receive) -> Answer:
-        context.tenant = tenant(service, header(scope, b"authorization"), basic=True)
+        headers = dict(scope["headers"])
+        context.tenant = tenant(service, headers.get(b"authorization", b""), basic=True)
         with service.checks:
-            body = await read_body(scope, receive, _MAX_BODY, service.limits.body_seconds)
+            declared = headers.get(b"content-length", b"")
+            body = await read_body(receive, declared, _MAX_BODY, service.limits.body_seconds)
             service.quota.spend(context.tenant, 1)
             snapshot = service.usable(context.snapshot)
             given = HashIn(hash_type, body.decode("latin-1"))

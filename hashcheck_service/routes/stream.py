@@ -63,7 +63,7 @@ class _Stream:
         self._receive = receive
         self._send = send
         self._line = 0
-        self._seen = service.arrived
+        self._seen = service.gate.begun
 
     async def run(self) -> None:
         headers = [(b"content-type", MEDIA_TYPE.encode())]
@@ -158,6 +158,6 @@ class _Stream:
     async def _give_way(self, took: float) -> None:
         """Let what has come in meanwhile go first, and leave it most of the time."""
         await asyncio.sleep(0)
-        seen, self._seen = self._seen, self._service.arrived
+        seen, self._seen = self._seen, self._service.gate.begun
         if self._seen != seen:
             await asyncio.sleep(took * _REST)

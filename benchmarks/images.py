@@ -1,0 +1,159 @@
+"""Pictures a second through the service, beside Pillow decoding the same files; and how far the hashes are off.
+
+One picture at a time, over one connection; the service on core 0, Pillow's decode there with the service idle.
+"""
+
+import argparse
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import imagehash
+import numpy as np
+import pdqhash
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import describe
+from benchmarks.serve import pin, service
+from benchmarks.sites import site_of
+from examples.photographs import photograph
+from hashcheck_core.images.decoder import ImageLimits, decode
+from hashcheck_core.images.hashing import pdq, phash
+from tests.support import Server
+
+# What is uploaded: a phone's photograph, what a platform makes of it, a thumbnail, a screenshot.
+_SIZES = ((4000, 3000), (1600, 1200), (800, 600), (320, 240))
+_KINDS = (("JPEG", {"quality": 90}), ("WEBP", {"quality": 85, "method": 2}), ("PNG", {"compress_level": 6}))
+
+
+def pictures() -> dict[str, bytes]:
+    """An ordinary photograph in several sizes and formats; only JPEG in the largest."""
+    with Image.open(io.BytesIO(photograph("retina.jpg"))) as image:
+        eye = image.convert("RGB")
+    with Image.open(io.BytesIO(photograph("coffee.png"))) as image:
+        cup = image.convert("RGB")
+    made = {}
+    for size in _SIZES:
+        for kind, options in _KINDS:
+            if kind == "PNG" and size[0] > 2000:
+                continue
+            source = eye if size[0] > 1000 else cup
+            out = io.BytesIO()
+            source.resize(size, Image.Resampling.LANCZOS).save(out, kind, **options)
+            made[f"{kind} {size[0]}x{size[1]}"] = out.getvalue()
+    return made
+
+
+def milliseconds(work: Callable[[], object], seconds: float) -> float:
+    """The median of as many runs as fit."""
+    work()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        begin = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times)) * 1000
+
+
+def load(data: bytes) -> None:
+    """What Pillow needs to decode a picture."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+
+
+def measure(server: Server, seconds: float) -> list[dict[str, Any]]:
+    headers = {"Content-Type": "application/octet-stream"}
+    rows = []
+    for name, data in pictures().items():
+
+        def ask(data: bytes = data) -> None:
+            answer = server.client.post("/v1/check/media", content=data, headers=headers)
+            assert answer.status_code == httpx.codes.OK, answer.text
+
+        def decode_and_hash(data: bytes = data) -> None:
+            grey = decode(data, ImageLimits()).grey
+            pdq(grey)
+            phash(grey)
+
+        ask()
+        pin_all(server)
+        service_ms = milliseconds(ask, seconds)
+        pin(0, 0)
+        pillow_ms = milliseconds(lambda data=data: load(data), seconds)  # type: ignore[misc]
+        own_ms = milliseconds(decode_and_hash, seconds)
+        pin(0, 1)
+        rows.append(
+            {
+                "picture": name,
+                "bytes": len(data),
+                "pillow_decode_ms": round(pillow_ms, 2),
+                "decode_and_hash_ms": round(own_ms, 2),
+                "service_ms": round(service_ms, 2),
+                "pictures_per_second": round(1000 / service_ms, 1),
+                "times_pillow": round(service_ms / pillow_ms, 2),
+                **off(data),
+            }
+        )
+    return rows
+
+
+def off(data: bytes) -> dict[str, int]:
+    """Bits between our hashes and those of the reference libraries on the full picture."""
+    grey = decode(data, ImageLimits()).grey
+    with Image.open(io.BytesIO(data)) as image:
+        full = image.convert("RGB")
+    vector, quality = pdqhash.compute(np.asarray(full))
+    ours = pdq(grey)[0]
+    theirs = np.packbits(vector).tobytes()
+    other = np.packbits(imagehash.phash(full).hash).tobytes()
+    return {
+        "pdq_bits_off": (int.from_bytes(ours.hash.value) ^ int.from_bytes(theirs)).bit_count(),
+        "pdq_quality": int(quality),
+        "phash_bits_off": (int.from_bytes(phash(grey).hash.value) ^ int.from_bytes(other)).bit_count(),
+    }
+
+
+def pin_all(server: Server) -> None:
+    """The service and its picture processes on core 0."""
+    pin(server.process.pid, 0)
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if parent == server.process.pid:
+                pin(int(folder.name), 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Pictures a second, beside Pillow's decode of the same files."
+    )
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of each measurement")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    options = parser.parse_args()
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    pin(0, 1)
+    with service(site_of(10_000)) as server:
+        rows = measure(server, options.seconds)
+    result = {"benchmark": "images", "machine": describe(), "rows": rows}
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

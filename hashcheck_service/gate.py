@@ -1,0 +1,58 @@
+"""How much a worker has taken on, and whether one more check could be answered in time. If not, it is refused at once:
+a caller that is told 503 can go elsewhere, one that waits cannot. It knows no HTTP.
+
+A check waits in two places. Requests that were read wait for the event loop to come round to them: at most so many, and
+so many bytes of them. Searches that take long wait for a thread: at most so many seconds of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from hashcheck_service.problems import Problem, unavailable
+
+# Of requests that wait for the event loop, beside the first: a tenth of a second of work, in large batches.
+_BYTES_WAITING: Final = 1024 * 1024
+
+
+def overloaded() -> Problem:
+    return unavailable("overloaded", "Too many checks are in hand.", retry_after=1)
+
+
+class Gate:
+    """For one event loop: it is not safe to share between threads."""
+
+    __slots__ = (
+        "_bytes", "_most", "_most_seconds", "_seconds", "announced", "begun", "draining", "paths", "refused",
+    )  # fmt: skip
+
+    def __init__(self, checks_waiting: int, seconds_waiting: float) -> None:
+        self.paths: frozenset[str] = frozenset()  # of the checks that are counted
+        self.announced = 0  # checks that were read, ever; each then begins when the event loop comes to it
+        self.begun = 0  # checks ever; where nothing announces them, more than were announced
+        self.refused = 0  # checks that were not let in, ever
+        self.draining = False  # the worker is to stop
+        self._most = checks_waiting
+        self._most_seconds = seconds_waiting
+        self._bytes = 0
+        self._seconds = 0.0
+
+    def admits(self, size: int) -> bool:
+        """Whether a request of `size` bytes may join those that wait for the event loop."""
+        waiting = self.announced - self.begun
+        if waiting <= 0:
+            self._bytes = size
+            return True
+        self._bytes += size
+        return waiting < self._most and self._bytes <= _BYTES_WAITING
+
+    @contextmanager
+    def searching(self, seconds: float) -> Iterator[None]:
+        """Hold a search that is expected to take so long; raises Problem 503 where it would wait too long."""
+        if self._seconds and self._seconds + seconds > self._most_seconds:
+            raise overloaded()
+        self._seconds += seconds
+        try:
+            yield
+        finally:
+            self._seconds = max(0.0, self._seconds - seconds)
