@@ -12,6 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+os.environ["OPENBLAS_NUM_THREADS"] = (
+    "1"  # before numpy is loaded: one thread, as in the service's own processes
+)
+
 import httpx
 import imagehash
 import numpy as np
@@ -141,7 +145,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="length of each measurement")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args()
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     pin(0, 1)
     with service(site_of(10_000)) as server:
         rows = measure(server, options.seconds)

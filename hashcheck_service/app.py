@@ -21,8 +21,7 @@ from starlette.types import ASGIApp
 
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError
-from hashcheck_service.envelope import Context, Envelope, context_of, document
-from hashcheck_service.gate import overloaded
+from hashcheck_service.envelope import Envelope, Refusal, context_of
 from hashcheck_service.hot_path import HotPath
 from hashcheck_service.logs import configure
 from hashcheck_service.problems import MEDIA_TYPE, from_status
@@ -51,7 +50,7 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
             # For `protocol`, which meets a request before the app does.
             yield {
                 "gate": service.gate,
-                "refusal": lambda: document(overloaded(), Context(service)),
+                "refusal": Refusal(service),
                 "head_seconds": settings.limits.head_seconds,
             }
 

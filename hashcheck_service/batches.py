@@ -5,11 +5,11 @@ that finds something amiss are they taken one by one, to say what. It searches n
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
-from typing import Protocol
+from typing import Final, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,12 +45,12 @@ class Given(Protocol):
     def quality(self) -> int | None: ...
 
 
+_FIRST: Final = (0,)
 # The bytes of all the values, one after the other; None unless each is a whole hash of the type.
 Decode = Callable[[HashType, Sequence[str | bytes]], bytes | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """The hashes of one type. `values`: distinct, uint8 (q, bytes of the type). `owners`: the item of each hash
     given; `rows`: which of the values each hash given is, or None where they are in the same order."""
 
@@ -70,19 +70,20 @@ class Asked:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """What is asked: a ref for each item, the hashes that can be checked, and by item why others cannot."""
 
     refs: Sequence[str]
     asked: Sequence[Asked]
-    reasons: dict[int, list[Reason]] = field(default_factory=dict)
+    reasons: dict[int, list[Reason]] = msgspec.field(default_factory=dict)
 
 
 def read_batch(
     tables: Mapping[str, HashTable], refs: Sequence[str], hashes: Sequence[Sequence[Given]], decode: Decode
 ) -> Batch:
     """The batch of the items called `refs`; `hashes` are those of each item in turn."""
+    if len(hashes) == 1 and len(hashes[0]) == 1:
+        return _read_one(tables, refs, hashes[0][0], decode)
     given = list(chain.from_iterable(hashes))
     owners: Sequence[int] = range(len(refs))
     if len(given) != len(refs) or not all(hashes):
@@ -106,6 +107,17 @@ def read_batch(
         if len(read.values):
             asked.append(read)
     return batch
+
+
+def _read_one(tables: Mapping[str, HashTable], refs: Sequence[str], given: Given, decode: Decode) -> Batch:
+    """The batch of one item with one hash: what most requests are."""
+    table = tables.get(given.type)
+    if table is None:
+        return Batch(refs, (), {0: [Reason.UNSUPPORTED_TYPE]})
+    read = _read(table.hash_type, given, decode)
+    if isinstance(read, Reason):
+        return Batch(refs, (), {0: [read]})
+    return Batch(refs, (Asked(table.hash_type, np.frombuffer(read, np.uint8).reshape(1, -1), _FIRST),))
 
 
 def _all_at_once(
@@ -166,16 +178,20 @@ def _read(hash_type: HashType, given: Given, decode: Decode) -> bytes | Reason:
 
 def decode_hex(hash_type: HashType, values: Sequence[str | bytes]) -> bytes | None:
     """Values written in hex digits of any case, and nothing else."""
+    digits = hash_type.bits // 4
     joined = "".join(values)  # type: ignore[arg-type]
     try:
         raw = bytes.fromhex(joined)
     except ValueError:
         return None
     # `fromhex` skips white space: with the right number of characters, some of it leaves too few bytes.
-    whole = len(raw) == len(values) * hash_type.bytes
-    return raw if whole and set(map(len, values)) == {hash_type.bits // 4} else None
+    return raw if len(raw) * 2 == len(values) * digits and _all_have(digits, values) else None
 
 
 def decode_raw(hash_type: HashType, values: Sequence[str | bytes]) -> bytes | None:
     """Values that are bytes already."""
-    return b"".join(values) if set(map(len, values)) == {hash_type.bytes} else None  # type: ignore[arg-type]
+    return b"".join(values) if _all_have(hash_type.bytes, values) else None  # type: ignore[arg-type]
+
+
+def _all_have(length: int, values: Sequence[str | bytes]) -> bool:
+    return len(values[0]) == length and (len(values) == 1 or set(map(len, values)) == {length})

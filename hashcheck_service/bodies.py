@@ -1,12 +1,15 @@
 """The body of a request, whole, within a size and a time. It knows ASGI and nothing above it."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from starlette.types import Receive, Scope
 
 from hashcheck_service.problems import Problem
 
+AT_HAND: Final = "body_at_hand"  # in a request's state: what gives its body, if all of it was read, or None
+_NO_STATE: Final[dict[str, Any]] = {}
 _CLOSE: Final = {
     "Connection": "close"
 }  # what is left of the body is not read: the connection cannot be used again
@@ -20,11 +23,17 @@ def header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
     return default
 
 
-async def read_body(receive: Receive, declared: bytes, limit: int, seconds: float) -> bytes:
-    """The whole body, of which the head says that it has `declared` bytes, if it says so.
+async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
+    """The whole body; raises Problem 413 above `limit` bytes, 408 after `seconds`.
 
-    Raises Problem 413 above `limit` bytes, 408 after `seconds`.
+    Nearly always it came with the head: where `protocol` says so, nothing is waited for and no time is set.
     """
+    at_hand: Callable[[], bytes | None] | None = scope.get("state", _NO_STATE).get(AT_HAND)
+    if at_hand is not None and (body := at_hand()) is not None:
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    declared = header(scope, b"content-length")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     late = False

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,13 +55,12 @@ class Search:
     beyond_plan: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True, gc=False):
     """The results that are more than a bare no_match, by the place of the item, ascending; all other items are
     no_match. And how they were come by."""
 
     results: Mapping[int, Result]
-    searches: Sequence[Search]
+    searches: Sequence[Search]  # those that were other than planned
 
 
 def check(snapshot: Snapshot, policy: Policy, batch: Batch, standing: Sequence[Reason] = ()) -> Checked:
@@ -104,16 +104,18 @@ class _Found:
 
 
 def _search(listing: Listing, policy: Policy, batch: Batch, found: dict[int, _Found]) -> list[Search]:
-    """Tell `found`, by the place of the item, what is listed; the searches that took."""
+    """Tell `found`, by the place of the item, what is listed; the searches that were other than planned."""
     searches = []
     for asked in batch.asked:
         table = listing.tables.get(asked.hash_type.name)
         if table is None:  # an overlay adds hashes of few types
             continue
         radius = policy.radius_of(asked.hash_type)
-        neighbours = table.search(asked.values, radius)
-        beyond = radius > table.engine.planned_radius
-        searches.append(Search(asked.hash_type.name, len(asked.values), neighbours.scanned, beyond))
+        engine = table.engine
+        neighbours = engine.search(asked.values, radius)
+        beyond = radius > engine.planned_radius
+        if beyond or neighbours.scanned:
+            searches.append(Search(asked.hash_type.name, len(asked.values), neighbours.scanned, beyond))
         if not len(neighbours.rows):  # as nearly always
             continue
         rows = np.flatnonzero(np.diff(neighbours.offsets)).tolist()

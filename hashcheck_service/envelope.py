@@ -11,6 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashcheck_core.errors import HashcheckError
+from hashcheck_service.gate import overloaded
 from hashcheck_service.logs import log_crash
 from hashcheck_service.problems import MEDIA_TYPE, Problem, from_error
 from hashcheck_service.request_ids import new_id
@@ -102,6 +103,25 @@ def document(problem: Problem, context: Context) -> tuple[list[tuple[bytes, byte
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     return [*headers, *context.headers()], body
+
+
+class Refusal:
+    """The refusal of a check that is not even parsed: headers, an empty line and the body. Nearly all of it is the same
+    each time, and is made once for each snapshot."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._parts: list[bytes] = []  # what stands around the request's id
+        self._snapshot: object = self
+
+    def __call__(self) -> bytes:
+        if self._snapshot is not self._service.follower.current:
+            context = Context(self._service)
+            headers, body = document(overloaded(), context)
+            lines = [b"%b: %b\r\n" % header for header in headers]
+            self._parts = b"".join((*lines, b"\r\n", body)).split(context.request_id.encode())
+            self._snapshot = context.snapshot
+        return new_id().encode().join(self._parts)
 
 
 async def send_problem(problem: Problem, context: Context, send: Send) -> None:

@@ -7,10 +7,11 @@ small fixed sets, never from a request.
 
 import os
 from collections import Counter as Counted
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -19,8 +20,9 @@ from prometheus_client.registry import Collector
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.batches import Batch
 from hashcheck_service.checks import Checked
-from hashcheck_service.policy import Verdict
 
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
+_NO_MATCH: Final = ("no_match",)
 _AGE = "hashcheck_snapshot_age_seconds"
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -78,9 +80,10 @@ class Metrics:
             multiprocess_mode="livemax",
         )
 
-        self._checks = _Children(self.checks)
-        self._hashes = _Children(self.hashes)
         self._requests = _Children(self.requests)
+        # What every check adds to is added up here, and put into the metrics after each poll.
+        self._checks: Counted[tuple[str, ...]] = Counted()
+        self._hashes: Counted[tuple[str, ...]] = Counted()
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """One request, whatever became of it."""
@@ -94,20 +97,27 @@ class Metrics:
             if search.beyond_plan:
                 self.beyond_plan.labels(search.hash_type).inc(search.queries)
         if clean := len(batch.refs) - len(checked.results):
-            self._checks[(Verdict.NO_MATCH,)].inc(clean)
-        matched: Counted[str] = Counted()
+            self._checks[_NO_MATCH] += clean
+        matched: Mapping[str, int] = _NOTHING
         if checked.results:
             for result in checked.results.values():
-                self._checks[(result.verdict,)].inc()
+                self._checks[(str(result.verdict),)] += 1
             matched = _matched(batch, checked)
         for asked in batch.asked:
             name = asked.hash_type.name
-            if found := matched[name]:
-                self._hashes[name, Verdict.MATCH].inc(found)
+            if found := matched.get(name, 0):
+                self._hashes[name, "match"] += found
             if rest := len(asked.owners) - found:
-                self._hashes[name, Verdict.NO_MATCH].inc(rest)
-        if unknown := sum(map(len, batch.reasons.values())):
-            self._hashes["any", Verdict.UNKNOWN].inc(unknown)
+                self._hashes[name, "no_match"] += rest
+        if batch.reasons:
+            self._hashes["any", "unknown"] += sum(map(len, batch.reasons.values()))
+
+    def put_in(self) -> None:
+        """What was added up since, into the metrics. As `checked` and `render`, for the event loop alone."""
+        for tally, metric in ((self._checks, self.checks), (self._hashes, self.hashes)):
+            for labels, count in tally.items():
+                metric.labels(*labels).inc(count)
+            tally.clear()
 
     def serves(self, snapshot: Snapshot) -> None:
         self.swaps.inc()
@@ -126,6 +136,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The text exposition, of all workers where there are several."""
+        self.put_in()
         if MULTIPROCESS_DIR not in os.environ:
             return generate_latest(_WithoutUnknownAge(self.registry))
         _forget_dead_workers(Path(os.environ[MULTIPROCESS_DIR]))

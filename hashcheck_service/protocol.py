@@ -13,10 +13,12 @@ It does not authenticate and does not look into a body.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from hashcheck_service.bodies import AT_HAND
 from hashcheck_service.gate import Gate
 
 _LINGER_SECONDS: Final = 1.0  # how long after the word to stop a request may have been on its way
@@ -32,7 +34,7 @@ class CheckProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._gate: Gate = self.app_state["gate"]
-        self._refusal: Callable[[], tuple[list[tuple[bytes, bytes]], bytes]] = self.app_state["refusal"]
+        self._refusal: Callable[[], bytes] = self.app_state["refusal"]
         self._between = True  # requests: nothing of the next has been parsed
         self._in_head = False
         self._heard = self.loop.time()  # of the last answer, or refusal, on this connection
@@ -66,6 +68,7 @@ class CheckProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if cycle.scope["path"] in self._gate.paths:
             self._gate.announced += 1
+            cycle.scope["state"][AT_HAND] = partial(_body_at_hand, cycle)
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
@@ -107,9 +110,12 @@ class CheckProtocol(HttpToolsProtocol):
     def _refuse(self) -> None:
         self._gate.refused += 1
         self._heard = self.loop.time()
-        headers, body = self._refusal()
-        lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
-        self.transport.write(b"".join((b"HTTP/1.1 503 Service Unavailable\r\n", *lines, b"\r\n", body)))
+        date = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
+        self.transport.write(b"HTTP/1.1 503 Service Unavailable\r\n" + date + self._refusal())
+
+
+def _body_at_hand(cycle: Any) -> bytes | None:
+    return None if cycle.more_body or cycle.disconnected else bytes(cycle.body)
 
 
 def _is_one_check(data: bytes) -> bool:

@@ -123,6 +123,7 @@ class Service:
             await asyncio.sleep(self.settings.poll_seconds)
             try:
                 await asyncio.to_thread(self._poll)
+                self.metrics.put_in()
             except Exception as error:
                 # Whatever it is, what is being served goes on being served, and the next poll tries again.
                 log_crash("poll_failed", error)

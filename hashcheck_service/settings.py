@@ -54,10 +54,11 @@ class Limits(BaseModel):
     body_seconds: Seconds = 10.0
     # Beyond this many checks in hand a new one would only wait; it is refused at once.
     max_checks_in_hand: Positive = 256
-    # So many that were read may wait for their turn: some 10 ms of single hashes.
-    max_checks_waiting: Positive = 128
+    # So many that were read may wait for their turn: some tens of milliseconds of single hashes, which is what
+    # comes in while the host has the processor elsewhere for a moment.
+    max_checks_waiting: Positive = 256
     # Batches whose searches leave the event loop wait for a thread for so long at most.
-    wait_seconds: Seconds = 0.5
+    wait_seconds: Seconds = 1.0
     # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time, each in its own process.
     max_pictures_in_hand: Positive = 2
     # Beside those, so many bodies (max_media_bytes each) are read or wait for a process; the next is refused.

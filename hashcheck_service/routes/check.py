@@ -18,8 +18,7 @@ def check_endpoint(service: Service) -> Endpoint:
         context.tenant = tenant(service, headers.get(b"authorization", b""))
         with service.checks:
             form = form_of(headers.get(b"content-type", b""))
-            declared = headers.get(b"content-length", b"")
-            body = await read_body(receive, declared, limits.max_body_bytes, limits.body_seconds)
+            body = await read_body(scope, receive, limits.max_body_bytes, limits.body_seconds)
             asked = form.read(body, limits)
             service.quota.spend(context.tenant, hashes_in(asked))
             snapshot = service.usable(context.snapshot)

@@ -42,8 +42,7 @@ def _endpoint(service: Service, hash_type: str, *, test: bool) -> Endpoint:
         headers = dict(scope["headers"])
         context.tenant = tenant(service, headers.get(b"authorization", b""), basic=True)
         with service.checks:
-            declared = headers.get(b"content-length", b"")
-            body = await read_body(receive, declared, _MAX_BODY, service.limits.body_seconds)
+            body = await read_body(scope, receive, _MAX_BODY, service.limits.body_seconds)
             service.quota.spend(context.tenant, 1)
             snapshot = service.usable(context.snapshot)
             given = HashIn(hash_type, body.decode("latin-1"))

@@ -34,8 +34,9 @@ def media_handler(service: Service) -> Callable[[Request], Awaitable[Response]]:
         ref, dihedral = _parameters(request, limits.max_ref_chars)
         with service.pictures:
             _expect_picture(request)
-            declared = header(request.scope, b"content-length")
-            data = await read_body(request.receive, declared, limits.max_media_bytes, limits.body_seconds)
+            data = await read_body(
+                request.scope, request.receive, limits.max_media_bytes, limits.body_seconds
+            )
             if not data:
                 raise Problem(422, "empty_body", "Send the bytes of one picture.")
             service.quota.spend(context.tenant, 1)

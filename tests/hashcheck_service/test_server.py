@@ -127,8 +127,9 @@ def test_two_workers_share_a_port_follow_the_pointer_and_add_up_their_metrics(
         server.wait_for_log(f"snapshot_in_force.*{second.name}|{second.name}.*snapshot_in_force", 2)
         assert set(answers()) == {second.name}
         assert server.check(pdq(listed["coffee.png"]["pdq"]))["verdict"] == "match"
+        counted = f'hashcheck_checks_total{{verdict="no_match"}} {asked}.0'
+        eventually(lambda: counted in server.client.get("/metrics").text, "both workers' counts put in")
         metrics = server.client.get("/metrics").text
-        assert f'hashcheck_checks_total{{verdict="no_match"}} {asked}.0' in metrics
         assert "hashcheck_snapshot_version 2.0" in metrics
         assert len(new_site.hits()) == 1
 
