@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.samples import Sample
 
+from benchmarks import serve_report
 from benchmarks.search_report import NUMBERS, render
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.reserved import TEST_HASHES
@@ -137,8 +138,9 @@ def test_every_gate_and_its_limits_are_documented() -> None:
     }
 
 
-def test_the_page_of_search_figures_is_made_from_its_numbers() -> None:
+def test_the_pages_of_figures_are_made_from_their_numbers() -> None:
     assert DOCS["search.md"] == render(json.loads(NUMBERS.read_text()))
+    assert DOCS["performance.md"] == serve_report.render(json.loads(serve_report.NUMBERS.read_text()))
 
 
 def test_the_settings_of_the_documentation_are_all_that_is_required(new_site: Site) -> None:
