@@ -22,13 +22,12 @@ from benchmarks.machine import describe, spread
 from benchmarks.serve import check_body, pin
 from benchmarks.sites import key_of, site_of, strangers
 from hashcheck_core.search.engine import SearchEngine
-from hashcheck_core.snapshot.opener import open_snapshot
-from hashcheck_core.snapshot.pointer import read_pointer
 from hashcheck_service.app import create_app
 from hashcheck_service.logs import configure
+from hashcheck_service.preview import published_snapshot
 from hashcheck_service.routes import common
-from hashcheck_service.service import trusted_keys, utc_now
 from hashcheck_service.settings import load_settings
+from hashcheck_service.steady_clock import utc_now
 
 _AT_ONCE = 64
 _RADIUS = 31
@@ -131,7 +130,7 @@ def main() -> None:
     lists = []
     for rows in options.rows:
         settings = load_settings(site_of(rows).root / "service.toml")
-        snapshot = open_snapshot(read_pointer(settings.snapshots), trusted_keys(settings), now=utc_now())
+        snapshot = published_snapshot(settings, utc_now())
         gather = uvloop.run(gathering(snapshot.tables["pdq"].engine, options.seconds))
         threads = uvloop.run(beside_batches(rows, options.seconds))
         lists.append({"listed": rows, "gather": gather, "threads": threads})

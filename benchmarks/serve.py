@@ -26,10 +26,9 @@ from rich.table import Table
 from benchmarks.load import Load, closed_loop, request
 from benchmarks.machine import describe, spread
 from benchmarks.sites import Codes, key_of, site_of, strangers
-from hashcheck_core.snapshot.opener import open_snapshot
-from hashcheck_core.snapshot.pointer import read_pointer
-from hashcheck_service.service import trusted_keys, utc_now
+from hashcheck_service.preview import published_snapshot
 from hashcheck_service.settings import load_settings
+from hashcheck_service.steady_clock import utc_now
 from tests.support import Server, Site, serving
 
 FORMATS = {"json": "application/json", "msgpack": "application/msgpack"}
@@ -59,7 +58,7 @@ def check_requests(key: str, batch: int, form: str = "json") -> list[bytes]:
 def engine_rates(site: Site, batches: list[int], seconds: float) -> dict[int, float]:
     """Microseconds a query of the engine in this process, on the server's core, by batch."""
     settings = load_settings(site.root / "service.toml")
-    snapshot = open_snapshot(read_pointer(settings.snapshots), trusted_keys(settings), now=utc_now())
+    snapshot = published_snapshot(settings, utc_now())
     table = snapshot.tables["pdq"]
     pin(0, 0)
     found = {}

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
 from hashcheck_core.hash_types import BUILT_IN_TYPES
-from hashcheck_core.snapshot.pointer import write_pointer
 from hashcheck_core.snapshot.signing import load_private
 from hashcheck_core.snapshot.writer import EntryColumns, HashColumns, SnapshotContent, write_snapshot
 from index_builder.engines import choose_engine
@@ -26,11 +25,11 @@ _PDQ = BUILT_IN_TYPES["pdq"]
 
 def site_of(rows: int) -> Site:
     """A site whose pointer names a list of `rows` hashes. Its key is in the file `key`."""
-    site = Site(CACHE / f"serve-{rows}")
+    site = Site(CACHE / f"list-{rows}")
     if not (site.root / "key").exists():
         shutil.rmtree(site.root, ignore_errors=True)
         done("index_builder", "keygen", site.root / "keys" / "builder")
-        write_pointer(site.snapshots, write_list(site, codes_of(rows), version=1).name)
+        site.point_at(write_list(site, codes_of(rows), version=1), 1)
         site.write_settings()
         (site.root / "key").write_text(site.add_key())
     return site

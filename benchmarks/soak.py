@@ -27,7 +27,6 @@ from benchmarks.machine import describe
 from benchmarks.serve import check_body, port_of
 from benchmarks.sites import CACHE, codes_of, key_of, site_of, strangers, write_list
 from examples.photographs import photograph
-from hashcheck_core.snapshot.pointer import write_pointer
 from tests.support import Server, Site, serving
 
 _ROWS = 100_000
@@ -145,7 +144,7 @@ async def publisher(soak: Soak, site: Site, names: list[str], every: float) -> N
         await asyncio.sleep(every)
         if not soak.going():
             return
-        write_pointer(site.snapshots, name)
+        site.point_at(site.snapshots / name, time.time_ns())
         soak.counts["snapshots_published"] += 1
 
 

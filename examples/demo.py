@@ -36,7 +36,8 @@ pictures = "ordinary"
 """
 SETTINGS = """\
 snapshots = "snapshots"
-trusted_keys = ["keys/builder.pub"]
+trusted_keys = "keys/builder.json"
+state = "state"
 api_keys = "keys.json"
 hit_log = "hits"
 """
@@ -67,7 +68,8 @@ def prepare() -> str:
     program("index_builder", "keygen", "keys/builder")
     console.print(program("index_builder", "build", "--config", "feeds.toml", "--out", "snapshots"))
     [snapshot] = (FOLDER / "snapshots").glob("0*")
-    program("index_builder", "publish", f"snapshots/{snapshot.name}", "--trusted-key", "keys/builder.pub")
+    signing = ("--trusted-keys", "keys/builder.json", "--key", "keys/builder.pem")
+    program("index_builder", "publish", f"snapshots/{snapshot.name}", *signing)
     return program("hashcheck_service", "keys", "add", "demo")
 
 

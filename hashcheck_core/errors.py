@@ -34,6 +34,10 @@ class TransportError(HashcheckError):
     code = "unreachable"
 
 
+class MissingError(TransportError):
+    """It is not there, as far as whoever keeps it can tell."""
+
+
 class ConfigError(DataError):
     code = "bad_config"
 
@@ -98,6 +102,16 @@ class SnapshotExpiredError(SnapshotError):
 
 class SnapshotRollbackError(SnapshotError):
     code = "snapshot_rollback"
+
+
+class SnapshotMixError(SnapshotError):
+    """Parts that are each signed, and do not belong together."""
+
+    code = "snapshot_mixed"
+
+
+class KeysExpiredError(SnapshotError):
+    code = "keys_expired"
 
 
 class SnapshotCanaryError(SnapshotError):

@@ -25,13 +25,15 @@ from hashcheck_service.envelope import Envelope, Refusal, context_of
 from hashcheck_service.hot_path import HotPath
 from hashcheck_service.logs import configure
 from hashcheck_service.problems import MEDIA_TYPE, from_status
+from hashcheck_service.routes.admin import admin_router
 from hashcheck_service.routes.check import check_endpoint
 from hashcheck_service.routes.hashcheck import hashcheck_endpoints
 from hashcheck_service.routes.media import media_handler
 from hashcheck_service.routes.status import status_router
 from hashcheck_service.routes.stream import StreamEndpoint
-from hashcheck_service.service import Service, utc_now
+from hashcheck_service.service import Service
 from hashcheck_service.settings import Settings, load_settings
+from hashcheck_service.steady_clock import utc_now
 
 SETTINGS_VARIABLE = "HASHCHECK_SETTINGS_FILE"
 
@@ -63,6 +65,7 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
         redirect_slashes=False,
     )
     app.include_router(status_router(service))
+    app.include_router(admin_router(service))
     app.router.routes += [
         Route("/openapi.yaml", _openapi, methods=["GET"]),
         Route("/v1/check/media", media_handler(service), methods=["POST"]),

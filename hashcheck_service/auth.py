@@ -26,12 +26,14 @@ _MAX_HEADER_BYTES: Final = 1024
 
 
 class StoredKey(msgspec.Struct, frozen=True):
-    """`name` is the tenant; one tenant may have several keys, so that a new one can overlap the old."""
+    """`name` is the tenant; one tenant may have several keys, so that a new one can overlap the old. `admin`: it may
+    say which snapshot this machine serves."""
 
     name: str
     id: str
     sha256: str
     created_at: datetime
+    admin: bool = False
 
 
 class KeyFile(msgspec.Struct, frozen=True):
@@ -43,14 +45,25 @@ class ApiKeys:
     """The keys that may ask, by the first eight bytes of their digests."""
 
     _by_start: Mapping[bytes, tuple[tuple[bytes, str], ...]]
+    _admins: "ApiKeys | None" = None
 
     @classmethod
     def of(cls, keys: Iterable[StoredKey]) -> Self:
+        keys = list(keys)
+        admins = [key for key in keys if key.admin]
+        return cls(cls._find(keys), cls(cls._find(admins)))
+
+    @staticmethod
+    def _find(keys: Iterable[StoredKey]) -> Mapping[bytes, tuple[tuple[bytes, str], ...]]:
         by_start: dict[bytes, tuple[tuple[bytes, str], ...]] = {}
         for key in keys:
             digest = bytes.fromhex(key.sha256)
             by_start[digest[:8]] = (*by_start.get(digest[:8], ()), (digest, key.name))
-        return cls(by_start)
+        return by_start
+
+    def is_admin(self, header: bytes) -> bool:
+        """Whether the key of an `Authorization: Bearer` header has the admin scope."""
+        return self._admins is not None and self._admins.bearer(header) is not None
 
     def bearer(self, header: bytes) -> str | None:
         """The tenant of an `Authorization: Bearer` header, or None."""
@@ -102,8 +115,8 @@ def write_keys(path: Path, keys: Iterable[StoredKey]) -> None:
     write_atomically(path.resolve(), data, 0o600, keep_owner=True)
 
 
-def new_key(name: str, now: datetime) -> tuple[str, StoredKey]:
+def new_key(name: str, now: datetime, *, admin: bool = False) -> tuple[str, StoredKey]:
     """A new key for tenant `name`: the key itself, to be shown once, and what is stored of it."""
     key = _PREFIX + secrets.token_urlsafe(32)
     digest = hashlib.sha256(key.encode()).hexdigest()
-    return key, StoredKey(name, digest[:8], digest, now)
+    return key, StoredKey(name, digest[:8], digest, now, admin)

@@ -16,19 +16,19 @@ from rich.table import Table
 from uvicorn.supervisors import Multiprocess
 
 from hashcheck_core.command_line import clock, run
-from hashcheck_core.errors import ConfigError, TransportError
+from hashcheck_core.errors import ConfigError, SnapshotError, TransportError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
-from hashcheck_core.snapshot.opener import open_snapshot
-from hashcheck_core.snapshot.pointer import read_pointer
-from hashcheck_core.snapshot.signing import TrustedKeys
+from hashcheck_core.snapshot.files import read_limited
+from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
 from hashcheck_service.app import SETTINGS_VARIABLE
 from hashcheck_service.auth import StoredKey, new_key, read_keys, write_keys
 from hashcheck_service.hit_log import check_writable
 from hashcheck_service.logs import configure, log
 from hashcheck_service.metrics import MULTIPROCESS_DIR
+from hashcheck_service.preview import published_snapshot
 from hashcheck_service.protocol import CheckProtocol
-from hashcheck_service.service import trusted_keys
 from hashcheck_service.settings import Settings, load_settings
+from hashcheck_stores.location import open_store
 
 app = typer.Typer(
     help="Answer upload-time checks from the snapshot in force.\n\n"
@@ -91,8 +91,8 @@ def serve(
 @app.command("check-config")
 def check_config(config: Config, json: Json = False) -> None:
     """Read the settings, the keys and the snapshot in force, and say what would be served."""
-    settings, trusted, keys = _checked(config)
-    snapshot = open_snapshot(read_pointer(settings.snapshots), trusted, now=clock())
+    settings, keys = _checked(config)
+    snapshot = published_snapshot(settings, clock())
     unknown = sorted(set(settings.policy.radius) - set(BUILT_IN_TYPES) - set(snapshot.tables))
     if unknown:
         raise ConfigError(
@@ -122,23 +122,29 @@ def check_config(config: Config, json: Json = False) -> None:
 
 @keys_app.command("add")
 def keys_add(
-    name: Annotated[str, typer.Argument(help="The tenant.")], file: KeyFileOption = Path("keys.json")
+    name: Annotated[str, typer.Argument(help="The tenant.")],
+    file: KeyFileOption = Path("keys.json"),
+    admin: Annotated[
+        bool, typer.Option("--admin", help="May also say which snapshot a machine serves.")
+    ] = False,
 ) -> None:
     """Make a key for a tenant and print it, this once. A running service takes it within seconds."""
     if not name.isascii() or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise ConfigError(f"{name!r} is no tenant name.", next_step="Use letters, digits, '-', '_' and '.'.")
     stored = read_keys(file) if file.exists() else []
-    key, kept = new_key(name, clock())
+    key, kept = new_key(name, clock(), admin=admin)
     write_keys(file, [*stored, kept])
     typer.echo(key)
 
 
 @keys_app.command("list")
 def keys_list(file: KeyFileOption = Path("keys.json")) -> None:
-    """Every key: its id, its tenant, when it was made."""
-    table = Table("id", "tenant", "made")
+    """Every key: its id, its tenant, when it was made, its scope."""
+    table = Table("id", "tenant", "made", "scope")
     for key in read_keys(file):
-        table.add_row(key.id, key.name, f"{key.created_at:%Y-%m-%d %H:%M} UTC")
+        table.add_row(
+            key.id, key.name, f"{key.created_at:%Y-%m-%d %H:%M} UTC", "admin" if key.admin else "check"
+        )
     Console().print(table)
 
 
@@ -155,15 +161,22 @@ def keys_remove(
     write_keys(file, kept)
 
 
-def _checked(config: Path) -> tuple[Settings, TrustedKeys, list[StoredKey]]:
-    """The settings and the keys they name, and a hit log that can be written; raises ConfigError or
-    TransportError."""
+def _checked(config: Path) -> tuple[Settings, list[StoredKey]]:
+    """The settings and the keys they name, and places that can be written; raises DataError or TransportError."""
     settings = load_settings(config)
-    home = settings.hit_log
-    while not home.exists() and home != home.parent:  # where it is to be made
-        home = home.parent
-    check_writable(home)
-    return settings, trusted_keys(settings), read_keys(settings.api_keys)
+    for home in (settings.hit_log, settings.state):
+        while not home.exists() and home != home.parent:  # where it is to be made
+            home = home.parent
+        check_writable(home)
+    try:
+        first_keys(read_limited(settings.trusted_keys, MAX_KEYS_BYTES, follow_links=True))
+    except SnapshotError as error:
+        raise ConfigError(
+            f"{settings.trusted_keys}: {error.message}",
+            next_step="Give the keys file that index-builder keygen or keys make wrote.",
+        ) from None
+    open_store(settings.snapshots, settings.store_ca, identity=settings.identity)
+    return settings, read_keys(settings.api_keys)
 
 
 def _listen(host: str, port: int) -> socket.socket:

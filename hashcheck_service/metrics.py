@@ -8,7 +8,7 @@ small fixed sets, never from a request.
 import os
 from collections import Counter as Counted
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
+from hashcheck_core.snapshot.overlay import Overlay
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.batches import Batch
 from hashcheck_service.checks import Checked
@@ -24,6 +25,9 @@ from hashcheck_service.checks import Checked
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 _NO_MATCH: Final = ("no_match",)
 _AGE = "hashcheck_snapshot_age_seconds"
+_OVERLAY_AGE = "hashcheck_overlay_age_seconds"
+_FEED_AGE = "hashcheck_feed_age_seconds"
+_AGES = frozenset({_AGE, _OVERLAY_AGE, _FEED_AGE})
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -72,6 +76,38 @@ class Metrics:
             "When the snapshot in force expires.",
             registry=registry,
             multiprocess_mode="livemin",
+        )
+        self.overlay = Gauge(
+            "hashcheck_overlay_sequence",
+            "Number of the overlay in force.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.retracted = Gauge(
+            "hashcheck_overlay_retractions",
+            "Entries the overlay in force takes out of force.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.overlay_age = Gauge(
+            _OVERLAY_AGE,
+            "Since the overlay in force was made.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.feed_age = Gauge(
+            _FEED_AGE,
+            "Since a feed of the snapshot in force was delivered.",
+            ["feed"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._feeds: set[str] = set()
+        self.clock_behind = Gauge(
+            "hashcheck_clock_behind_seconds",
+            "How far the wall clock is behind what it was, or behind what was signed.",
+            registry=registry,
+            multiprocess_mode="livemax",
         )
         self.age = Gauge(
             _AGE,
@@ -124,15 +160,27 @@ class Metrics:
         self.version.set(snapshot.version)
         self.expires.set(snapshot.expires_at.timestamp())
 
+    def overlaid(self, overlay: Overlay) -> None:
+        self.overlay.set(overlay.sequence)
+        self.retracted.set(len(overlay.retractions))
+
     def refused(self, code: str) -> None:
         self.refusals.labels(code).inc()
 
-    def tick(self, snapshot: Snapshot | None, now: datetime, refused: int) -> None:
-        """Keep the age current, and the checks refused unread, ever; called at each poll."""
+    def refused_so_far(self, refused: int) -> None:
+        """How many checks were refused unread, ever; called at each poll."""
         self._refused, new = refused, refused - self._refused
         self.refused_unread.inc(new)
-        age = -1.0 if snapshot is None else max(0.0, (now - snapshot.built_at).total_seconds())
-        self.age.set(age)
+
+    def tick(self, snapshot: Snapshot | None, now: datetime, clock_behind: timedelta) -> None:
+        """Keep ages current; called at each poll."""
+        self.clock_behind.set(clock_behind.total_seconds())
+        feeds = {} if snapshot is None else {feed.name: feed.delivered_at for feed in snapshot.manifest.feeds}
+        self.age.set(_age(snapshot.built_at if snapshot else None, now))
+        self.overlay_age.set(_age(snapshot.overlay_at if snapshot else None, now))
+        self._feeds |= set(feeds)
+        for name in self._feeds:
+            self.feed_age.labels(name).set(_age(feeds.get(name), now))
 
     def render(self) -> bytes:
         """The text exposition, of all workers where there are several."""
@@ -143,6 +191,11 @@ class Metrics:
         merged = CollectorRegistry()
         MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
         return generate_latest(_WithoutUnknownAge(merged))
+
+
+def _age(moment: datetime | None, now: datetime) -> float:
+    """Seconds since `moment`; -1 for none, which is not shown."""
+    return -1.0 if moment is None else max(0.0, (now - moment).total_seconds())
 
 
 class _Children(dict[tuple[object, ...], Any]):
@@ -172,14 +225,14 @@ def _matched(batch: Batch, checked: Checked) -> Counted[str]:
 
 
 class _WithoutUnknownAge(Collector):
-    """No age is given where no worker has a snapshot: a 0 would read as a fresh one."""
+    """No age is given of what no worker has: a 0 would read as a fresh one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
 
     def collect(self) -> Iterator[Metric]:
         for metric in self._registry.collect():
-            if metric.name == _AGE:
+            if metric.name in _AGES:
                 metric.samples = [sample for sample in metric.samples if sample.value >= 0]
             yield metric
 

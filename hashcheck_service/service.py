@@ -11,17 +11,15 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from hashcheck_core.errors import HashcheckError
-from hashcheck_core.snapshot.files import read_limited
-from hashcheck_core.snapshot.signing import TrustedKeys, load_public
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.verifier import check_expiry
 from hashcheck_service.auth import ApiKeys, read_keys
 from hashcheck_service.batches import Reason
-from hashcheck_service.follower import SnapshotFollower
+from hashcheck_service.following import Following
 from hashcheck_service.gate import Gate
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
@@ -31,36 +29,27 @@ from hashcheck_service.places import Places
 from hashcheck_service.problems import from_error, no_snapshot
 from hashcheck_service.quota import Quota
 from hashcheck_service.settings import Settings
+from hashcheck_service.steady_clock import SteadyClock, utc_now
 
-_MAX_KEY_BYTES = 64 * 1024
 _TEST_FILES = 2  # matches of reserved hashes are no evidence of anything
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def trusted_keys(settings: Settings) -> TrustedKeys:
-    """The pinned keys; raises ConfigError or TransportError."""
-    pems = (read_limited(path, _MAX_KEY_BYTES, follow_links=True) for path in settings.trusted_keys)
-    return TrustedKeys.of((load_public(pem) for pem in pems), settings.threshold)
 
 
 class Service:
     """Everything one worker holds. Raises ConfigError or TransportError for keys that cannot be used."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, settings: Settings, wall: Callable[[], datetime] = utc_now) -> None:
         self.settings = settings
         self.policy = settings.policy
         self.test_policy = settings.policy.model_copy(update={"categories": frozenset()})
         self.limits = settings.limits
-        self.clock = clock
+        self.clock = clock = SteadyClock(wall)
         self.metrics = Metrics()
         self.quota = Quota(settings.limits.hashes_per_minute)
         # Taken before the file is read: what changes meanwhile is read again.
         self._keys_stamp = self._keys_refused = _stamp_of(settings.api_keys)
         self.keys = ApiKeys.of(read_keys(settings.api_keys))
-        self.follower = SnapshotFollower(settings.snapshots, trusted_keys(settings), self.metrics, clock)
+        self.following = Following(settings, self.metrics, clock)
+        self.follower = self.following.follower
         self.hit_log = HitLog(
             settings.hit_log, file_bytes=settings.hit_log_file_bytes, keep_files=settings.hit_log_files
         )
@@ -101,37 +90,33 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Load the first snapshot, then follow the pointer and the key file until the end."""
+        """Load the first snapshot, then follow the store and the key file until the end."""
         self.hit_log.start()
         self.test_hit_log.start()
-        await asyncio.to_thread(self._poll)
-        follower = asyncio.create_task(self._follow())
+        await self.following.start()
+        keys = asyncio.create_task(self._follow_keys())
         try:
             yield
         finally:
-            follower.cancel()
+            keys.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await follower
+                await keys
+            await self.following.stop()
             await asyncio.to_thread(self.hit_log.close)
             await asyncio.to_thread(self.test_hit_log.close)
             self.search_threads.shutdown()
             self.stream_thread.shutdown()
             await self.picture_pool.close()
 
-    async def _follow(self) -> None:
+    async def _follow_keys(self) -> None:
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
             try:
-                await asyncio.to_thread(self._poll)
+                await asyncio.to_thread(self._reload_keys)
+                self.metrics.refused_so_far(self.gate.refused)
                 self.metrics.put_in()
             except Exception as error:
-                # Whatever it is, what is being served goes on being served, and the next poll tries again.
-                log_crash("poll_failed", error)
-
-    def _poll(self) -> None:
-        self.follower.poll()
-        self.metrics.tick(self.follower.current, self.clock(), self.gate.refused)
-        self._reload_keys()
+                log_crash("poll_failed", error, what="keys")
 
     def _reload_keys(self) -> None:
         stamp = _stamp_of(self.settings.api_keys)

@@ -5,7 +5,7 @@ A nested key is written with two underscores in a variable: HASHCHECK_LIMITS__MA
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -19,13 +19,17 @@ from hashcheck_core.errors import ConfigError
 from hashcheck_core.images.decoder import ImageLimits
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_service.policy import Policy
+from hashcheck_stores.location import located
 
 _MAX_CONFIG_BYTES = 1024 * 1024
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
-def _no_nul(path: Path) -> Path:
+T = TypeVar("T", str, Path)
+
+
+def _no_nul(path: T) -> T:
     if "\0" in str(path):
         raise ValueError("a path holds no NUL character")
     return path
@@ -82,14 +86,24 @@ class Settings(BaseSettings):
         env_prefix="HASHCHECK_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    snapshots: File
-    trusted_keys: Annotated[tuple[File, ...], Field(min_length=1)]
-    threshold: Positive = 1
+    snapshots: Annotated[str, AfterValidator(_no_nul)]
+    trusted_keys: File
+    state: File
     api_keys: File
     hit_log: File
     hit_log_file_bytes: Positive = 64 * 1024 * 1024
     hit_log_files: Positive = 64
     poll_seconds: Seconds = 1.0
+    # Certificates to trust in the place of the system's, for a store behind HTTPS.
+    store_ca: File | None = None
+    # An age key file, for a store that is encrypted for this host.
+    identity: File | None = None
+    # The one in force, the one before it for a roll-back, and one more.
+    keep_snapshots: Positive = 3
+    # The largest list a vendor has published takes 12 GB.
+    max_snapshot_bytes: Positive = 64 * 1024**3
+    # A store that is slower is as good as down: a trickle would keep an old list in force.
+    min_bytes_per_second: Positive = 64 * 1024
     # Past its expiry a list may miss what was added since; whoever sets this prefers that to no answer at all.
     serve_stale: bool = False
     metrics_without_key: bool = False
@@ -125,12 +139,15 @@ def load_settings(path: Path) -> Settings:
     except SettingsError:
         raise ConfigError(
             "A HASHCHECK_* variable that is a list or a table is not JSON.",
-            next_step="""Write it as in HASHCHECK_TRUSTED_KEYS='["keys/builder.pub"]'.""",
+            next_step="""Write it as in HASHCHECK_POLICY__CATEGORIES='["baseline"]'.""",
         ) from None
     base = path.absolute().parent
     resolved: dict[str, Any] = {
-        "snapshots": base / settings.snapshots,
-        "trusted_keys": tuple(base / key for key in settings.trusted_keys),
+        "snapshots": located(settings.snapshots, base),
+        "trusted_keys": base / settings.trusted_keys,
+        "state": base / settings.state,
+        "identity": None if settings.identity is None else base / settings.identity,
+        "store_ca": None if settings.store_ca is None else base / settings.store_ca,
         "api_keys": base / settings.api_keys,
         "hit_log": base / settings.hit_log,
     }

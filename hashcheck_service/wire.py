@@ -128,6 +128,7 @@ class SnapshotResponse(msgspec.Struct, frozen=True):
     request_id: str
     snapshot: SnapshotRef
     age_seconds: int
+    overlay_age_seconds: int | None
     types: list[TypeOut]
     categories: list[CategoryOut]
     feeds: list[FeedOut]
@@ -140,4 +141,57 @@ class LiveResponse(msgspec.Struct, frozen=True):
 class ReadyResponse(msgspec.Struct, frozen=True):
     status: str
     snapshot: SnapshotRef
+    age_seconds: int
+    overlay_age_seconds: int | None
+    oldest_feed_seconds: int | None
     refused: str | None
+    detail: str | None
+
+
+class PointerOut(msgspec.Struct, frozen=True):
+    sequence: int
+    snapshot: str
+    version: int
+    overlay: int
+    created_at: datetime
+    expires_at: datetime
+
+
+class LocalSnapshotOut(msgspec.Struct, frozen=True):
+    id: str
+    version: int
+    built_at: datetime
+    expires_at: datetime
+    in_force: bool
+
+
+class WorkerOut(msgspec.Struct, frozen=True):
+    """`snapshot` and `version` are null, and `overlay` 0, while it serves none."""
+
+    pid: int
+    seen_at: datetime
+    snapshot: str | None
+    version: int | None
+    overlay: int
+    refused: str | None
+
+
+class AdminSnapshotsResponse(msgspec.Struct, frozen=True):
+    request_id: str
+    newest: PointerOut | None
+    pinned: PointerOut | None
+    snapshots: list[LocalSnapshotOut]
+    workers: list[WorkerOut]
+    refused: str | None
+    detail: str | None
+
+
+class ActivateRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    pin: bool = False
+
+
+class ActivateResponse(msgspec.Struct, frozen=True):
+    request_id: str
+    complete: bool
+    pinned: PointerOut | None
+    workers: list[WorkerOut]

@@ -5,8 +5,9 @@ import typer
 from hashcheck_core.command_line import run
 from index_builder.commands.build import build
 from index_builder.commands.diff import diff
-from index_builder.commands.keys import keygen
-from index_builder.commands.publish import publish, verify
+from index_builder.commands.keys import identity, keygen, keys_app
+from index_builder.commands.publish import publish, rollback, sign, verify
+from index_builder.commands.retract import add, reinstate, retract
 
 app = typer.Typer(
     help="Build, verify and publish the signed snapshots that hashcheck-service serves. Works offline.\n\n"
@@ -17,10 +18,17 @@ app = typer.Typer(
 )
 
 app.command()(keygen)
+app.command()(identity)
 app.command()(build)
 app.command()(verify)
 app.command()(diff)
+app.command()(sign)
 app.command()(publish)
+app.command()(rollback)
+app.command()(retract)
+app.command()(reinstate)
+app.command()(add)
+app.add_typer(keys_app, name="keys")
 
 
 def main() -> None:

@@ -34,8 +34,9 @@ ROOT = Path(__file__).parents[1]
 DOCS = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
 ALLOWED = {
     "hashcheck_core": {"hashcheck_core"},
-    "index_builder": {"hashcheck_core", "index_builder"},
-    "hashcheck_service": {"hashcheck_core", "hashcheck_service"},
+    "hashcheck_stores": {"hashcheck_core", "hashcheck_stores"},
+    "index_builder": {"hashcheck_core", "hashcheck_stores", "index_builder"},
+    "hashcheck_service": {"hashcheck_core", "hashcheck_stores", "hashcheck_service"},
 }
 NOT_IN_CORE = {
     "fastapi",

@@ -6,6 +6,7 @@ the one thing this cannot see; snapshots are never written again once complete, 
 right to write them.
 """
 
+import hashlib
 import mmap
 import os
 from datetime import datetime
@@ -16,7 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcheck_core.errors import SnapshotCanaryError, SnapshotDigestError, SnapshotFormatError
+from hashcheck_core.errors import (
+    SnapshotCanaryError,
+    SnapshotDigestError,
+    SnapshotFormatError,
+    SnapshotMixError,
+)
 from hashcheck_core.hash_types import Hash
 from hashcheck_core.search.registry import open_engine
 from hashcheck_core.snapshot.files import read_limited, transport_error
@@ -28,6 +34,7 @@ from hashcheck_core.snapshot.manifest import (
     HashSection,
     Manifest,
 )
+from hashcheck_core.snapshot.pointer import Pointer
 from hashcheck_core.snapshot.signing import MAX_SIGNATURE_BYTES, TrustedKeys
 from hashcheck_core.snapshot.snapshot import Entries, HashTable, Snapshot
 from hashcheck_core.snapshot.verifier import (
@@ -41,9 +48,16 @@ from hashcheck_core.snapshot.verifier import (
 
 
 def open_snapshot(
-    directory: Path, trusted: TrustedKeys, *, now: datetime, lowest_version: int = 1
+    directory: Path,
+    trusted: TrustedKeys,
+    *,
+    now: datetime | None,
+    lowest_version: int = 1,
+    pointer: Pointer | None = None,
 ) -> Snapshot:
-    """Verify everything in `directory` and open it.
+    """Verify everything in `directory` and open it. `now` None leaves the expiry to the caller.
+
+    With `pointer` it must be the very snapshot that names, and is good no longer than it.
 
     Raises TransportError where a file cannot be read, a SnapshotError where anything is not as signed. A
     snapshot whose directory does not bear its own id is refused too: it was renamed or put together.
@@ -57,6 +71,11 @@ def open_snapshot(
         raise SnapshotFormatError(
             f"The directory {directory.name[:80]!r} holds snapshot {verified.snapshot_id}.",
             next_step="Keep the name index-builder gave it.",
+        )
+    if pointer is not None and hashlib.sha256(manifest_bytes).hexdigest() != pointer.manifest_sha256:
+        raise SnapshotMixError(
+            f"The manifest of {pointer.snapshot} is not the one the pointer names.",
+            next_step="Copy the snapshot again from where it was built.",
         )
     manifest = verified.manifest
     maps: list[Any] = []
@@ -87,6 +106,7 @@ def open_snapshot(
         signed_by=verified.signed_by,
         tables=MappingProxyType(tables),
         entries=entries,
+        good_until=pointer.expires_at if pointer is not None else None,
         _maps=tuple(maps),
     )
     check_canaries(snapshot)

@@ -99,12 +99,13 @@ def addition_hash(addition: Addition) -> Hash:
 def lay_over(snapshot: Snapshot, overlay: Overlay | None) -> Snapshot:
     """`snapshot` with `overlay` (and no other) over it: a new object that shares every array."""
     if overlay is None:
-        return replace(snapshot, overlay=0, withdrawn=np.empty(0, np.uint32), urgent=())
+        return replace(snapshot, overlay=0, overlay_at=None, withdrawn=np.empty(0, np.uint32), urgent=())
     retracted = {retraction.entry for retraction in overlay.retractions}
     kept = [addition for addition in overlay.additions if addition.entry not in retracted]
     return replace(
         snapshot,
         overlay=overlay.sequence,
+        overlay_at=overlay.created_at,
         withdrawn=_places(snapshot.entries.ids, sorted(retracted)),
         urgent=(_listing(kept),) if kept else (),
     )

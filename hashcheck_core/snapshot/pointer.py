@@ -1,63 +1,65 @@
-"""The pointer: a small file beside the snapshots that names the current one, replaced atomically."""
+"""The pointer: the small signed document that says which snapshot is in force.
+
+Its sequence number only rises, whatever the version it points at: so an older snapshot comes back only by a new
+signature, never by an old file. It names the manifest's digest and the least overlay that belongs with it. Pure:
+it reads and writes no files.
+"""
 
 import re
-from pathlib import Path
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from hashcheck_core.errors import SnapshotFormatError, TransportError
-from hashcheck_core.snapshot.files import read_limited, write_atomically
+from hashcheck_core.snapshot.signed import decode_payload, malformed
+from hashcheck_core.snapshot.verifier import snapshot_id_of
 
 POINTER_NAME: Final = "current"
-POINTER_FORMAT: Final = "hashcheck-pointer/1"
-_MAX_BYTES: Final = 4096
-_SNAPSHOT_NAME: Final = re.compile(r"[0-9]{8}-[0-9a-f]{16}")
+OVERLAY_NAME: Final = "overlay"
+POINTER_FORMAT: Final = "hashcheck-pointer/2"
+MAX_POINTER_BYTES: Final = 64 * 1024  # hundreds of signatures
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_KEYS: Final = re.compile(r"keys-([0-9]{8})\.json")
+_SNAPSHOT: Final = re.compile(r"[0-9]{8}-[0-9a-f]{16}")
+_WHAT: Final = "the pointer"
 
 
-class _Pointer(msgspec.Struct, frozen=True):
+class Pointer(msgspec.Struct, frozen=True):
+    """`overlay`: the sequence number below which an overlay is too old to go with this (0: none is needed)."""
+
     format: str
-    snapshot: str
+    sequence: int
+    version: int
+    manifest_sha256: str
+    overlay: int
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def snapshot(self) -> str:
+        """The id of the snapshot, which is the name of its directory."""
+        return snapshot_id_of(self.version, self.manifest_sha256)
 
 
-def read_pointer(root: Path) -> Path:
-    """The directory of the current snapshot in `root`.
-
-    Raises TransportError where there is no pointer, SnapshotFormatError where it is not one.
-    """
-    data = read_limited(root / POINTER_NAME, _MAX_BYTES)
-    try:
-        pointer = msgspec.json.decode(data, type=_Pointer)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        pointer = None
-    if pointer is None or pointer.format != POINTER_FORMAT or not _SNAPSHOT_NAME.fullmatch(pointer.snapshot):
-        raise SnapshotFormatError(
-            "The pointer file does not name a snapshot.",
-            next_step="Publish a snapshot with: index-builder publish",
-        )
-    return root / pointer.snapshot
+def decode_pointer(payload: bytes) -> Pointer:
+    """Read a verified payload; raises SnapshotFormatError for anything that is no pointer."""
+    pointer = decode_payload(payload, Pointer, POINTER_FORMAT, _WHAT)
+    if not (
+        pointer.sequence >= 1
+        and 1 <= pointer.version <= 99_999_999
+        and pointer.overlay >= 0
+        and _DIGEST.fullmatch(pointer.manifest_sha256)
+        and pointer.created_at.tzinfo is not None
+        and pointer.expires_at.tzinfo is not None
+    ):
+        raise malformed(_WHAT, "a value is out of range")
+    return pointer
 
 
-def write_pointer(root: Path, snapshot_name: str) -> None:
-    """Make `snapshot_name` the current snapshot in `root`, atomically and durably."""
-    if not _SNAPSHOT_NAME.fullmatch(snapshot_name):
-        raise SnapshotFormatError(
-            f"{snapshot_name[:80]!r} is not the name of a snapshot directory.",
-            next_step="Name a directory that index-builder build made.",
-        )
-    data = msgspec.json.encode(_Pointer(POINTER_FORMAT, snapshot_name)) + b"\n"
-    write_atomically(root / POINTER_NAME, data)
+def keys_name(version: int) -> str:
+    """The name under which a store keeps a version of the keys file."""
+    return f"keys-{version:08d}.json"
 
 
-def pointer_stamp(root: Path) -> tuple[int, int, int] | None:
-    """Changes whenever the pointer is replaced; None where there is none. Cheap enough to ask each second."""
-    try:
-        status = (root / POINTER_NAME).stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise TransportError(
-            f"The pointer file cannot be looked at ({error.strerror}).",
-            next_step=f"Check that {root} can be read.",
-        ) from None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+def is_snapshot_name(name: str) -> bool:
+    return _SNAPSHOT.fullmatch(name) is not None

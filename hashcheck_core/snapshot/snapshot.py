@@ -93,15 +93,17 @@ class Listing:
 class Snapshot(Listing):
     """A verified, opened snapshot, and the overlay laid over it (see `overlay`); `_maps` keeps the mappings alive.
 
-    `overlay` is the sequence number of that overlay, 0 for none. `urgent` holds what it adds: a check searches
-    the snapshot itself and then each of these.
+    `overlay` is the sequence number of that overlay, 0 for none; `overlay_at` when it was made. `urgent` holds what it
+    adds: a check searches the snapshot itself and then each of these.
     """
 
     id: str
     manifest: Manifest
     signed_by: tuple[str, ...]
     overlay: int = 0
+    overlay_at: datetime | None = None
     urgent: tuple[Listing, ...] = ()
+    good_until: datetime | None = None
     _maps: tuple[Any, ...] = ()
 
     def lists(self, hash_type: str) -> bool:
@@ -121,4 +123,5 @@ class Snapshot(Listing):
 
     @property
     def expires_at(self) -> datetime:
-        return self.manifest.expires_at
+        """When its own time is over, or that of the pointer that put it in force, whichever is first."""
+        return min(self.manifest.expires_at, self.good_until or self.manifest.expires_at)

@@ -50,13 +50,20 @@ class VerifiedManifest:
 
 def snapshot_id(version: int, manifest: bytes) -> str:
     """The name of a snapshot and of its directory: its version and the start of its manifest's SHA-256."""
-    return f"{version:08d}-{hashlib.sha256(manifest).hexdigest()[:16]}"
+    return snapshot_id_of(version, hashlib.sha256(manifest).hexdigest())
+
+
+def snapshot_id_of(version: int, manifest_sha256: str) -> str:
+    return f"{version:08d}-{manifest_sha256[:16]}"
 
 
 def verify_manifest(
-    manifest: bytes, signature: bytes, trusted: TrustedKeys, *, now: datetime, lowest_version: int = 1
+    manifest: bytes, signature: bytes, trusted: TrustedKeys, *, now: datetime | None, lowest_version: int = 1
 ) -> VerifiedManifest:
-    """Check a manifest's signatures, format, version and expiry, in this order; see the module's rules."""
+    """Check a manifest's signatures, format, version and expiry, in this order; see the module's rules.
+
+    With `now` None the expiry is left to the caller, who asks at every answer.
+    """
     signed_by = trusted.verify(manifest, signature)
     decoded = decode(manifest)
     if decoded.version < lowest_version:
@@ -64,7 +71,8 @@ def verify_manifest(
             f"The snapshot has version {decoded.version}, and version {lowest_version} was already served.",
             next_step="Publish a build with a higher version; never an old one again.",
         )
-    check_expiry(decoded.expires_at, now)
+    if now is not None:
+        check_expiry(decoded.expires_at, now)
     for entry in decoded.files():
         _check_file_entry(entry)
     return VerifiedManifest(decoded, snapshot_id(decoded.version, manifest), signed_by)

@@ -1,5 +1,7 @@
 """What is being served, whether it may be, and how it goes: /v1/snapshot, /livez, /readyz, /metrics."""
 
+from datetime import datetime
+
 from fastapi import APIRouter, Request, Response
 
 from hashcheck_core.snapshot.snapshot import Snapshot
@@ -45,9 +47,20 @@ def status_router(service: Service) -> APIRouter:
             raise unavailable(
                 "hit_log_unavailable", "Hits cannot be recorded, so matches cannot be answered."
             )
-        refusal = service.follower.refusal
+        refusal = service.following.refusal
+        code, detail = (refusal.code, refusal.detail) if refusal else (None, None)
+        now = service.clock()
+        feeds = [_seconds(feed.delivered_at, now) for feed in snapshot.manifest.feeds]
         return json_response(
-            ReadyResponse("ready", snapshot_ref(snapshot), refusal.code if refusal else None)
+            ReadyResponse(
+                "ready",
+                snapshot_ref(snapshot),
+                _seconds(snapshot.built_at, now),
+                None if snapshot.overlay_at is None else _seconds(snapshot.overlay_at, now),
+                max(feeds, default=None),
+                code,
+                detail,
+            )
         )
 
     @router.get("/metrics")
@@ -66,7 +79,8 @@ def _describe(service: Service, snapshot: Snapshot, request_id: str) -> Snapshot
     return SnapshotResponse(
         request_id=request_id,
         snapshot=snapshot_ref(snapshot),
-        age_seconds=int((now - snapshot.built_at).total_seconds()),
+        age_seconds=_seconds(snapshot.built_at, now),
+        overlay_age_seconds=None if snapshot.overlay_at is None else _seconds(snapshot.overlay_at, now),
         types=[
             TypeOut(name, t.hash_type.bits, t.listed, service.policy.radius_of(t.hash_type), t.engine.name)
             for name, t in snapshot.tables.items()
@@ -76,7 +90,10 @@ def _describe(service: Service, snapshot: Snapshot, request_id: str) -> Snapshot
             for count in manifest.entries.by_category
         ],
         feeds=[
-            FeedOut(f.name, f.source, f.delivered_at, int((now - f.delivered_at).total_seconds()))
-            for f in manifest.feeds
+            FeedOut(f.name, f.source, f.delivered_at, _seconds(f.delivered_at, now)) for f in manifest.feeds
         ],
     )
+
+
+def _seconds(moment: datetime, now: datetime) -> int:
+    return int((now - moment).total_seconds())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,8 @@ from hashcheck_core.hash_types import BUILT_IN_TYPES, HashKind, HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
 from hashcheck_core.snapshot.manifest import Canary, EngineSpec, decode
 from hashcheck_core.snapshot.opener import open_snapshot
-from hashcheck_core.snapshot.pointer import POINTER_NAME, read_pointer, write_pointer
+from hashcheck_core.snapshot.pointer import POINTER_FORMAT, Pointer, decode_pointer
+from hashcheck_core.snapshot.signed import new_document
 from hashcheck_core.snapshot.signing import TrustedKeys, generate_pair, load_private, load_public, sign
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.verifier import verify_file, verify_manifest
@@ -307,22 +309,26 @@ def test_a_disk_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_the_pointer_is_read_back_and_hostile_ones_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TransportError):
-        read_pointer(tmp_path)
-    write_pointer(tmp_path, "00000001-" + "a" * 16)
-    assert read_pointer(tmp_path) == tmp_path / ("00000001-" + "a" * 16)
-    with pytest.raises(SnapshotFormatError):
-        write_pointer(tmp_path, "../elsewhere")
-    for data in (b"", b"{}", b"[" * 4000, b'{"format":"hashcheck-pointer/1","snapshot":"../x"}', b"x" * 5000):
-        (tmp_path / POINTER_NAME).write_bytes(data)
+def test_a_pointer_is_read_back_and_one_out_of_range_is_refused() -> None:
+    good = Pointer(POINTER_FORMAT, 1, 7, "ab" * 32, 0, NOW, NOW + timedelta(days=1))
+    assert decode_pointer(new_document(good).payload) == good
+    assert good.snapshot == "00000007-" + "ab" * 8
+    for change in (
+        {"format": "hashcheck-pointer/1"},
+        {"sequence": 0},
+        {"version": 0},
+        {"version": 100_000_000},
+        {"manifest_sha256": "../x"},
+        {"overlay": -1},
+        {"expires_at": datetime(2026, 1, 1)},
+    ):
         with pytest.raises(SnapshotFormatError):
-            read_pointer(tmp_path)
+            decode_pointer(new_document(msgspec.structs.replace(good, **change)).payload)
 
 
 def test_every_type_of_a_built_site_opens(site: Site) -> None:
     trusted = TrustedKeys.of([load_public(site.public_key.read_bytes())])
-    snapshot = open_snapshot(read_pointer(site.snapshots), trusted, now=datetime.now(UTC))
+    snapshot = open_snapshot(site.published(), trusted, now=datetime.now(UTC))
     assert isinstance(snapshot, Snapshot)
     assert set(snapshot.tables) == set(BUILT_IN_TYPES)
     assert all(table.listed == 4 for table in snapshot.tables.values())

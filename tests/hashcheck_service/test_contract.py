@@ -61,7 +61,7 @@ def shape(schema: dict[str, Any]) -> Any:
         name = schema["$ref"].rpartition("/")[2]
         return "Problem" if name == ProblemDocument.__name__ else name
     if "anyOf" in schema:
-        return {one["type"] for one in schema["anyOf"]}
+        return {one["$ref"].rpartition("/")[2] if "$ref" in one else one["type"] for one in schema["anyOf"]}
     kind = schema["type"]
     if kind == "array":
         return ["array", shape(schema["items"])]

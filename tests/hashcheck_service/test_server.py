@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from hashcheck_core.reserved import TEST_HASHES
-from hashcheck_core.snapshot.pointer import write_pointer
 from tests.hashcheck_service.test_check import assert_problem
 from tests.support import Server, Site, done, eventually, pdq, run, serving
 
@@ -47,7 +46,12 @@ def test_with_no_snapshot_it_lives_is_not_ready_and_never_says_no_match(new_site
         assert not re.search(r"^hashcheck_snapshot_age_seconds", metrics, re.M)
         new_site.publish(new_site.build())
         eventually(lambda: server.client.get("/readyz").status_code == 200, "ready after the first publish")
-        assert re.search(r"^hashcheck_snapshot_age_seconds \d", server.client.get("/metrics").text, re.M)
+        eventually(
+            lambda: re.search(
+                r"^hashcheck_snapshot_age_seconds \d", server.client.get("/metrics").text, re.M
+            ),
+            "its age",
+        )
         assert ask(server, "POST", "/v1/check").json()["results"][0]["verdict"] == "no_match"
 
 
@@ -70,26 +74,30 @@ def test_past_its_expiry_a_snapshot_is_not_served(new_site: Site) -> None:
 def test_a_bad_snapshot_is_refused_and_the_old_one_goes_on_serving(new_site: Site) -> None:
     good = new_site.build()
     new_site.publish(good)
-    bad, unsigned, old = new_site.build(), new_site.build(), new_site.snapshots / ("00000009-" + "0" * 16)
+    bad, unsigned, gone = new_site.build(), new_site.build(), new_site.snapshots / ("00000009-" + "0" * 16)
     spoil(bad / "pdq-codes.bin")
     spoil(unsigned / "manifest.sig")
     with serving(new_site) as server:
-        for snapshot, code in (
-            (bad, "bad_snapshot_digest"),
-            (unsigned, "bad_snapshot_signature"),
-            (old, "unreachable"),
+        for sequence, (snapshot, code) in enumerate(
+            (
+                (bad, "bad_snapshot_digest"),
+                (unsigned, "bad_snapshot_signature"),
+                (gone, "unreachable"),
+            ),
+            2,
         ):
-            write_pointer(new_site.snapshots, snapshot.name)
+            new_site.point_at(snapshot, sequence)
             server.wait_for_log(rf"snapshot_refused.*{code}|{code}.*snapshot_refused")
+            eventually(lambda c=code: server.client.get("/readyz").json()["refused"] == c, code)  # type: ignore[misc]
             ready = server.client.get("/readyz").json()
-            assert ready["refused"] == code
+            assert ready["detail"]
             assert ready["snapshot"]["id"] == good.name
             assert ask(server, "POST", "/v1/check").headers["Hashcheck-Snapshot"] == good.name
         newest = new_site.build()
-        write_pointer(new_site.snapshots, newest.name)
-        server.wait_for_log(f"snapshot_in_force.*|{newest.name}", 2)
+        new_site.point_at(newest, 5)
+        server.wait_for_log("snapshot_in_force", 2)
         eventually(lambda: server.client.get("/readyz").json()["refused"] is None, "refusal forgotten")
-        write_pointer(new_site.snapshots, good.name)
+        new_site.point_at(good, 4)
         server.wait_for_log("snapshot_rollback")
         assert ask(server, "POST", "/v1/check").headers["Hashcheck-Snapshot"] == newest.name
 
@@ -434,8 +442,9 @@ def test_check_config_says_what_would_be_served(site: Site) -> None:
 @pytest.mark.parametrize(
     ("setting", "says"),
     [
-        ('threshold = 2', "threshold is 2"),
+        ('trusted_keys = "keys/builder.pub"', "keys file cannot be read"),
         ('trusted_keys = []', "trusted_keys"),
+        ('snapshots = "gopher://x"', "gopher"),
         ('snapshot = "x"', "snapshot: "),
         ("[policy]\nradius = {pdq = -1}", "policy.radius.pdq"),
         ("poll_seconds = inf", "poll_seconds"),
@@ -482,7 +491,7 @@ def test_settings_keys_and_feeds_may_be_links_as_orchestrators_mount_them(new_si
         "feeds.toml",
         "hotline.csv",
         "keys.json",
-        "keys/builder.pub",
+        "keys/builder.json",
         "keys/builder.pem",
     ):
         file = new_site.root / name
@@ -507,7 +516,8 @@ def test_what_keeps_it_from_starting_is_one_clear_line(new_site: Site, workers: 
             (["--port", port], {}, f"port {port}"),
             ([], {"HASHCHECK_HIT_LOG": str(config / "hits")}, str(config)),
             ([], {"HASHCHECK_HIT_LOG": "/proc/hits"}, "/proc"),
-            ([], {"HASHCHECK_TRUSTED_KEYS": "keys/builder.pub"}, "JSON"),
+            ([], {"HASHCHECK_POLICY__CATEGORIES": "baseline"}, "JSON"),
+            ([], {"HASHCHECK_STATE": "/proc/state"}, "/proc"),
         ]
         for arguments, environment, says in cases:
             result = run(
@@ -537,6 +547,10 @@ def test_check_config_tries_the_hit_log_and_leaves_nothing_behind(site: Site) ->
 def test_the_environment_stands_above_the_file(site: Site) -> None:
     site.add_key("someone")
     result = run(
-        "hashcheck_service", "check-config", "--config", site.root / "service.toml", HASHCHECK_THRESHOLD="2"
+        "hashcheck_service",
+        "check-config",
+        "--config",
+        site.root / "service.toml",
+        HASHCHECK_TRUSTED_KEYS="nowhere",
     )
-    assert (result.returncode, "threshold is 2" in result.stderr) == (2, True)
+    assert (result.returncode, "nowhere could not be read" in result.stderr) == (2, True)

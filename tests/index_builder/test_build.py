@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from examples.photographs import LISTED, LISTED_NATIONAL
-from hashcheck_core.snapshot.pointer import read_pointer
 from tests.support import Site, done, make_site, run
 
 EPOCH = "1767225600"  # 2026-01-01
@@ -107,7 +106,7 @@ def test_a_configured_hash_type_is_built(new_site: Site) -> None:
     new_site.write_config(more='[[hash_type]]\nname = "dhash96"\nbits = 96\nradius = 6\n')
     snapshot = new_site.build()
     out = json.loads(
-        done("index_builder", "verify", snapshot, "--trusted-key", new_site.public_key, "--json")
+        done("index_builder", "verify", snapshot, "--trusted-keys", new_site.trusted_keys, "--json")
     )
     assert {"type": "dhash96", "listed": 1, "engine": "flat"} in out["types"]
 
@@ -161,11 +160,11 @@ def test_an_empty_feed_is_taken_where_the_config_says_so(new_site: Site) -> None
 def test_publish_moves_the_pointer_only_forward(new_site: Site) -> None:
     first, second = new_site.build(), new_site.build()
     new_site.publish(second)
-    assert read_pointer(new_site.snapshots) == second
-    refused = run("index_builder", "publish", first, "--trusted-key", new_site.public_key)
+    assert new_site.published() == second
+    refused = run("index_builder", "publish", first, *new_site.signing)
     assert refused.returncode == 1
     assert "is not newer" in refused.stderr
-    assert read_pointer(new_site.snapshots) == second
+    assert new_site.published() == second
     new_site.publish(second)
 
 
@@ -175,7 +174,8 @@ def test_publish_and_verify_refuse_a_damaged_snapshot(new_site: Site) -> None:
     file.chmod(0o640)
     file.write_bytes(b"\0" * file.stat().st_size)
     for command in ("verify", "publish"):
-        result = run("index_builder", command, snapshot, "--trusted-key", new_site.public_key)
+        options = new_site.signing if command == "publish" else new_site.signing[:2]
+        result = run("index_builder", command, snapshot, *options)
         assert result.returncode == 1
         assert (
             "pdq-codes.bin is not the file the manifest describes. Copy the snapshot again" in result.stderr
@@ -184,8 +184,8 @@ def test_publish_and_verify_refuse_a_damaged_snapshot(new_site: Site) -> None:
 
 
 def test_verify_says_what_is_in_it(site: Site) -> None:
-    snapshot = read_pointer(site.snapshots)
-    out = done("index_builder", "verify", snapshot, "--trusted-key", site.public_key)
+    snapshot = site.published()
+    out = done("index_builder", "verify", snapshot, "--trusted-keys", site.trusted_keys)
     assert snapshot.name in out
     assert "pdq" in out
 
@@ -203,7 +203,17 @@ def test_keys_are_never_overwritten_and_private_ones_are_private(tmp_path: Path)
 def test_help_is_there_for_every_command_and_wrong_usage_exits_2(program: str) -> None:
     top = done(program, "--help")
     commands = {
-        "index_builder": ["keygen", "build", "verify", "publish"],
+        "index_builder": [
+            "keygen",
+            "build",
+            "verify",
+            "sign",
+            "publish",
+            "rollback",
+            "retract",
+            "reinstate",
+            "add",
+        ],
         "hashcheck_service": ["serve", "check-config", "keys"],
     }[program]
     for command in commands:
@@ -232,14 +242,16 @@ def test_a_duration_or_path_that_cannot_be_is_one_clear_line(new_site: Site) -> 
         assert says in result.stderr
 
 
-def test_a_pointer_that_names_nothing_is_replaced_and_said_so(new_site: Site) -> None:
+def test_a_pointer_that_cannot_be_read_is_replaced_only_by_a_number_given(new_site: Site) -> None:
+    """Services remember the highest number: a guess could be below it."""
     snapshot = new_site.build()
     for spoilt in ("", "x" * 5000, '{"format": "hashcheck-pointer/1", "snapshot": "../../etc"}'):
         (new_site.snapshots / "current").write_text(spoilt)
-        result = run("index_builder", "publish", snapshot, "--trusted-key", new_site.public_key)
-        assert result.returncode == 0
-        assert "named no snapshot and is replaced" in result.stderr
-        assert snapshot.name in (new_site.snapshots / "current").read_text()
+        result = run("index_builder", "publish", snapshot, *new_site.signing)
+        assert result.returncode == 1
+        assert "--sequence" in result.stderr
+        done("index_builder", "publish", snapshot, *new_site.signing, "--sequence", "7")
+        assert new_site.published() == snapshot
 
 
 def test_key_files_keep_the_whole_name_they_are_given(new_site: Site) -> None:

@@ -72,10 +72,10 @@ def test_a_bit_turned_in_any_table_is_refused(large: Large) -> None:
         mode = file.stat().st_mode
         file.chmod(0o640)
         file.write_bytes(data)
-        result = run("index_builder", "verify", snapshot_of(site), "--trusted-key", site.public_key)
+        result = run("index_builder", "verify", snapshot_of(site), "--trusted-keys", site.trusted_keys)
         assert result.returncode == 1
         assert file.name in result.stderr
         data[place] ^= 4
         file.write_bytes(data)
         file.chmod(mode)
-    done("index_builder", "verify", snapshot_of(site), "--trusted-key", site.public_key)
+    done("index_builder", "verify", snapshot_of(site), "--trusted-keys", site.trusted_keys)
