@@ -88,7 +88,7 @@ async def caller(soak: Soak, requests: list[tuple[bytes, int, bytes]], pause: fl
                 except TimeoutError:
                     soak.bad("failed", "no answer for 30 s")
                     break
-                except (OSError, EOFError):
+                except (OSError, EOFError, RuntimeError):
                     soak.lost(since)
                     break
                 if got == 503 and b"overloaded" in body:
@@ -115,7 +115,7 @@ def _one_snapshot(head: bytes, body: bytes) -> bool:
 async def trickler(soak: Soak, data: bytes) -> None:
     """Sends a byte a second and expects to be cut off or timed out, never to harm anyone."""
     while soak.going():
-        with contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError, EOFError, RuntimeError):  # uvloop says so of a closed connection
             _, writer = await asyncio.open_connection("127.0.0.1", soak.port)
             with contextlib.closing(writer):
                 for byte in data:
@@ -130,7 +130,7 @@ async def trickler(soak: Soak, data: bytes) -> None:
 async def silent(soak: Soak) -> None:
     """Opens connections, says nothing or half a request, and leaves without a word."""
     while soak.going():
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):
             _, writer = await asyncio.open_connection("127.0.0.1", soak.port)
             writer.write(random.choice([b"", b"POST /v1/check HTTP/1.1\r\n", b"\x16\x03\x01", b"GET"]))
             await asyncio.sleep(random.random() * 3)
