@@ -38,10 +38,11 @@ def render(result: Result) -> str:
         "## Where the time of one check goes",
         "One hash as JSON on the list of a million, by what was measured apart; µs a request.",
         table(("part", "µs"), left(result)),
-        "The rest is what neither has alone: the search and the server push each other's code and data out of the "
-        "caches, and the load generator on the other core slows both. What the profile below says is left of our own "
-        "code is Python: some sixty calls of functions that take a microsecond each or less, none above a tenth. The way "
-        "on would be to answer inside the protocol, with no task and no ASGI message for a request; that is not done.",
+        "The rest is what neither has alone. Most likely the search and the server push each other's code and data out of "
+        "the caches, and the load generator on the other core slows both; that was not measured. What the profile below "
+        "says is left of our own code is Python, spread over many small functions. The way on would be to answer inside "
+        "the protocol, with no task and no ASGI message for a request; that is not done. Of batches as JSON the decoding "
+        "and the passes over a request's items are left.",
         "## Checks over loopback",
         f"{serve['connections']} keep-alive connections, closed loop, {serve['seconds']:g} s each. Nothing failed."
         if not any(row["failed"] for one in serve["lists"] for row in one["rows"])
@@ -157,12 +158,11 @@ def goals(result: Result) -> Iterator[tuple[str, str, str, str]]:
             share = row["goodput_share_of_peak"]
             what = f"twice the capacity, {row['batch']} in a request: goodput of the peak"
             lost = row["unanswered"] + row["other_answers"]
-            yield (
-                what,
-                "at least 0.9, nothing hangs",
-                f"{share}, {lost} unanswered",
-                _met(share >= 0.9 and not lost),
-            )
+            if share > 1.1:  # then what was offered was not twice the capacity either
+                yield what, "at least 0.9, nothing hangs", f"peak measured too low ({share})", "**not shown**"
+                continue
+            met = _met(share >= 0.9 and not lost)
+            yield what, "at least 0.9, nothing hangs", f"{share}, {lost} unanswered", met
     worst = max(result["images"]["rows"], key=lambda row: row["times_pillow"])
     over = sum(row["times_pillow"] > 2 for row in result["images"]["rows"])
     yield (
