@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from hashcheck_core.errors import HashcheckError, MissingError
+from hashcheck_core.errors import HashcheckError, MissingError, TransportError
 from hashcheck_core.snapshot.files import transport_error
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES
 from hashcheck_core.snapshot.overlay import MAX_OVERLAY_BYTES
@@ -54,7 +54,8 @@ class Fetcher:
         clock: Callable[[], datetime],
         keep_snapshots: int,
     ) -> None:
-        self._store = store
+        self._stopping = threading.Event()
+        self._store = _Stoppable(store, self._stopping)
         self._state = state
         self._pinned = pinned
         self._limits = limits
@@ -70,6 +71,10 @@ class Fetcher:
     @property
     def refusal(self) -> Refusal | None:
         return next((r.current for r in self._refusals.values() if r.current is not None), None)
+
+    def stop(self) -> None:
+        """Break off what is being fetched: the next start goes on with it."""
+        self._stopping.set()
 
     def poll(self) -> None:
         """Ask for keys, overlay and pointer, in this order. Blocks; raises nothing of its own."""
@@ -208,3 +213,18 @@ class Fetcher:
         code, detail = (standing.code, standing.detail) if standing else (None, None)
         with contextlib.suppress(HashcheckError):
             self._state.report(Fetching(os.getpid(), now, code, detail))
+
+
+class _Stoppable:
+    """A store to be read from until the service stops."""
+
+    def __init__(self, store: Store, stopping: threading.Event) -> None:
+        self._store = store
+        self._stopping = stopping
+        self.create, self.swap, self.names = store.create, store.swap, store.names
+
+    def read(self, name: str, offset: int = 0) -> Iterator[bytes]:
+        for part in self._store.read(name, offset):
+            if self._stopping.is_set():
+                raise TransportError("The service is stopping.", next_step="Nothing: the next start goes on.")
+            yield part

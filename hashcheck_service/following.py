@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import os
 import random
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Final
 
@@ -31,8 +33,16 @@ from hashcheck_stores.store import Pace
 _FIRST_ROUND_SECONDS: Final = 10.0
 # Machines that were started together must not ask together for ever.
 _JITTER: Final = 0.1
+# Of the thread that fetches and loads snapshots; the system's lowest is 19.
+_NICE: Final = 10
 # The worker that fetches is silent: it has died, or the disk is full. Another takes over when it dies.
 _SILENCE: Final = timedelta(seconds=60)
+
+
+def _give_way() -> None:
+    """Let requests come first on a busy core: hashing gigabytes can wait."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Following:
@@ -52,6 +62,8 @@ class Following:
         store = open_store(settings.snapshots, settings.store_ca, identity=settings.identity)
         self._fetcher = Fetcher(store, self.state, pinned, limits, metrics, clock, settings.keep_snapshots)
         self._tasks: list[asyncio.Task[None]] = []
+        self._documents_thread = ThreadPoolExecutor(1, "documents")
+        self._snapshots_thread = ThreadPoolExecutor(1, "snapshots", initializer=_give_way)
 
     @property
     def refusal(self) -> Refusal | None:
@@ -72,27 +84,33 @@ class Following:
         """Load what is here and fetch what is new, waiting a little for it; then follow until `stop`."""
         first = asyncio.Event()
         self._tasks = [
-            asyncio.create_task(self._rounds(self._documents, "documents", first=None)),
-            asyncio.create_task(self._rounds(self._snapshots, "snapshots", first=first)),
+            asyncio.create_task(self._rounds(self._documents, self._documents_thread, first=None)),
+            asyncio.create_task(self._rounds(self._snapshots, self._snapshots_thread, first=first)),
         ]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(first.wait(), _FIRST_ROUND_SECONDS)
 
     async def stop(self) -> None:
+        self._fetcher.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for thread in (self._documents_thread, self._snapshots_thread):
+            thread.shutdown(wait=False, cancel_futures=True)
         self.state.release()
 
-    async def _rounds(self, work: Callable[[], bool], name: str, first: asyncio.Event | None) -> None:
+    async def _rounds(
+        self, work: Callable[[], bool], thread: ThreadPoolExecutor, first: asyncio.Event | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
         poll = self._settings.poll_seconds
         while True:
             settled = True
             try:
-                settled = await asyncio.to_thread(work)
+                settled = await loop.run_in_executor(thread, work)
             except Exception as error:
                 # Whatever it is, what is being served goes on being served, and the next round tries again.
-                log_crash("poll_failed", error, what=name)
+                log_crash("poll_failed", error, what=work.__name__)
             if first is not None and settled:
                 first.set()
             soon = first is not None and not first.is_set()

@@ -310,6 +310,17 @@ def test_any_byte_of_a_keys_file_changed_is_refused(people: Publishers) -> None:
             first_keys(damaged)
 
 
+def test_any_bit_of_a_pointer_or_an_overlay_changed_is_refused(people: Publishers) -> None:
+    trust = people.trust()
+    for good, take in ((people.point(1), trust.pointer), (people.overlay_of(1), trust.overlay)):
+        take(good, SOON)
+        for place in range(len(good)):
+            for bit in range(8):
+                damaged = good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :]
+                with pytest.raises(SnapshotError):
+                    take(damaged, SOON)
+
+
 def test_a_second_person_adds_a_signature(people: Publishers) -> None:
     half = people.keys_file(people.root[:1])
     with pytest.raises(SnapshotSignatureError):
