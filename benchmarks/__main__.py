@@ -6,6 +6,7 @@ import sys
 NAMES = {
     "search": "every search engine side by side, on random, real and skewed hashes",
     "swap": "snapshots swapped under constant load: failures, latency, memory",
+    "build": "a build from CSV to a verified snapshot: seconds, peak memory, bytes",
     "serve": "checks per second and latency of the service over loopback",
     "overload": "latency and goodput at half, nine tenths and twice the capacity, in an open loop",
     "concurrency": "searches on the event loop, in threads, or gathered",
