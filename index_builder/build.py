@@ -24,6 +24,7 @@ from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
 from hashcheck_core.snapshot.files import read_limited, sync_directory, transport_error
 from hashcheck_core.snapshot.manifest import Canary, FeedSection
 from hashcheck_core.snapshot.opener import open_snapshot
+from hashcheck_core.snapshot.overlay import Overlay, additions_in_force, places_of, retracted_entries
 from hashcheck_core.snapshot.signing import TrustedKeys, load_private
 from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
 from index_builder.candidates import sample
@@ -63,23 +64,38 @@ class _FeedRun:
     config: FeedConfig
 
 
-def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progress: Progress) -> BuildReport:
+def build(
+    config: BuildConfig,
+    out: Path,
+    *,
+    now: datetime,
+    version: int,
+    progress: Progress,
+    overlay: Overlay | None = None,
+) -> BuildReport:
     """Build a snapshot of `config` below `out`; nothing is published.
 
     Raises ConfigError, FeedError or TransportError with nothing left behind, and GateError with a report of the
-    failure. `now` is the one clock of the build: with the same feeds, keys, `now` and `version` the snapshot has the
-    same bytes.
+    failure. `now` is the one clock of the build: with the same feeds, keys, `now`, `version` and `overlay` the
+    snapshot has the same bytes. What `overlay` retracts is not listed, and what it adds goes through the gates with the
+    rest, if its category is wanted.
     """
     signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES, follow_links=True))
     collector = ColumnCollector(_load_id_key(config.snapshot.entry_id_key_path), config.hash_types())
     with tempfile.TemporaryDirectory(prefix="index-builder-") as work:
         runs = [_read_feed(feed, config, collector, Path(work), now, progress) for feed in config.feed]
+    for addition in additions_in_force(overlay) if overlay else ():
+        if addition.category in config.snapshot.categories:
+            collector.add_urgent(addition)
     judging = Judging(config, progress.step)
     judging.feeds([_rows(run) for run in runs], [_size(run) for run in runs], feeds_in_force(out), now)
 
     progress.step("sorting")
     candidates = collector.finish()
     held = judging.candidates(candidates, config.hash_types())
+    if overlay is not None:
+        retracted = places_of(candidates.ids, sorted(retracted_entries(overlay)))
+        held[retracted] = True
 
     def report(directory: Path, name: str) -> BuildReport:
         made = BuildReport(
@@ -93,6 +109,7 @@ def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progre
             directory=str(out / name) if name else "",
             gates=judging.results,
             held=judging.held,
+            overlay=overlay.sequence if overlay else 0,
         )
         write_report(directory, made, {run.section.name: run.rejects for run in runs})
         return made
@@ -122,6 +139,7 @@ def build(config: BuildConfig, out: Path, *, now: datetime, version: int, progre
         entries=entries,
         hashes=hashes,
         canaries=[Canary(h.type.name, h.hex(), TEST_ENTRY_ID.hex()) for h in TEST_HASHES],
+        overlay=overlay.sequence if overlay else 0,
     )
     with _unnamed(out) as place:
         directory = write_snapshot(

@@ -4,19 +4,23 @@ import hmac
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
+from hashcheck_core.errors import DataError
 from hashcheck_core.hash_types import HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES, TEST_SOURCE
 from hashcheck_core.search.exact import as_keys
+from hashcheck_core.snapshot.overlay import Addition, addition_hash
 from hashcheck_core.snapshot.verifier import ENTRY_ID_BYTES
 from index_builder.candidates import Candidates, CandidateTable
 from index_builder.formats.record import BadRow, Reason
 from index_builder.vetting import VettedRow
 
+OVERLAY_FEED: Final = "overlay"  # stands for a feed where an addition is spoken of
 _CATEGORY_CODE = {category: code for code, category in enumerate(CATEGORY_CODES)}
 
 
@@ -54,7 +58,9 @@ class ColumnCollector:
         code = _CATEGORY_CODE[row.category]
         entry = self._index.get((feed, row.id))
         if entry is None:
-            entry = self._new_entry(feed, source, row.id, code)
+            message = f"{feed}\0{row.id}".encode(errors="surrogatepass")
+            listed_as = hmac.digest(self._id_key, message, "sha256")[:ENTRY_ID_BYTES]
+            entry = self._new_entry(feed, source, row.id, code, listed_as)
         elif self._categories[entry] != code:
             earlier = CATEGORY_CODES[self._categories[entry]]
             return BadRow(row.line, Reason.CATEGORY_CONFLICT, f"an earlier row has this entry as {earlier}")
@@ -63,11 +69,20 @@ class ColumnCollector:
         self._append(row.hash_type, row.value, entry)
         return None
 
-    def _new_entry(self, feed: str, source: str, entry_id: str, code: int) -> int:
+    def add_urgent(self, addition: Addition) -> None:
+        """Take a hash that an overlay lists, under the entry id it has there."""
+        listed = addition_hash(addition)
+        entry = self._index.get((OVERLAY_FEED, addition.entry))
+        if entry is None:
+            code = _CATEGORY_CODE[Category(addition.category)]
+            listed_as = bytes.fromhex(addition.entry)
+            entry = self._new_entry(OVERLAY_FEED, addition.source, addition.entry, code, listed_as)
+        self._append(listed.type, listed.value, entry)
+
+    def _new_entry(self, feed: str, source: str, entry_id: str, code: int, listed_as: bytes) -> int:
         entry = len(self._categories)
         self._index[feed, entry_id] = entry
-        message = f"{feed}\0{entry_id}".encode(errors="surrogatepass")
-        self._ids += hmac.digest(self._id_key, message, "sha256")[:ENTRY_ID_BYTES]
+        self._ids += listed_as
         self._categories.append(code)
         if source not in self._source_names:
             self._source_names.append(source)
@@ -85,9 +100,17 @@ class ColumnCollector:
         rows.entries.append(entry)
 
     def finish(self) -> Candidates:
-        """The candidates, sorted: entries by id, hashes by their bytes, the entries of a hash by number."""
+        """The candidates, sorted: entries by id, hashes by their bytes, the entries of a hash by number.
+
+        Raises DataError where an overlay gave an addition the id of an entry of a feed.
+        """
         ids = np.frombuffer(bytes(self._ids), np.uint8).reshape(-1, ENTRY_ID_BYTES)
         order = np.argsort(as_keys(ids), kind="stable")
+        if _repeats(ids[order]):
+            raise DataError(
+                "The overlay lists something under the id of another entry.",
+                next_step="Retract that addition, add it anew (index-builder add), and build again.",
+            )
         number = np.empty(len(order), np.uint32)
         number[order] = np.arange(len(order), dtype=np.uint32)
         return Candidates(
@@ -104,6 +127,11 @@ class ColumnCollector:
                 _table(self._types[name], rows, number) for name, rows in self._rows.items() if rows.entries
             ],
         )
+
+
+def _repeats(ids: NDArray[np.uint8]) -> bool:
+    """Whether two of `ids`, ascending, are equal."""
+    return bool((ids[1:] == ids[:-1]).all(axis=1).any())
 
 
 def _table(hash_type: HashType, rows: _TypeRows, number: NDArray[np.uint32]) -> CandidateTable:

@@ -113,11 +113,8 @@ class Publisher:
     def overlay(self, change: Callable[[Overlay], Overlay]) -> Overlay:
         """Publish the overlay that `change` makes of the one in force; then, where the keys at hand may, a pointer
         that asks for it, so that it cannot be held back unseen."""
-        trust = self.trust()
-        data = self.read(OVERLAY_NAME, MAX_OVERLAY_BYTES)
-        before = Overlay(OVERLAY_FORMAT, 0, self.now)
-        if data is not None:
-            trust, before = trust.overlay(data, None)
+        trust, data, standing = self._standing()
+        before = standing or Overlay(OVERLAY_FORMAT, 0, self.now)
         after = msgspec.structs.replace(change(before), sequence=before.sequence + 1, created_at=self.now)
         document = self._signed(after, trust.keys, Role.OVERLAY)
         decode_overlay(document.payload)
@@ -131,6 +128,17 @@ class Publisher:
             )
             self._swap(POINTER_NAME, pointed, self._signed(pointer, trust.keys, Role.POINTER).encode())
         return after
+
+    def overlay_in_force(self) -> Overlay | None:
+        """The overlay that stands in the store, for a build to take in."""
+        return self._standing()[2]
+
+    def _standing(self) -> tuple[Trust, bytes | None, Overlay | None]:
+        trust, data = self.trust(), self.read(OVERLAY_NAME, MAX_OVERLAY_BYTES)
+        if data is None:
+            return trust, None, None
+        trust, overlay = trust.overlay(data, None)
+        return trust, data, overlay
 
     def keys(self, data: bytes) -> Keys:
         """Publish the successor of the newest keys file; every service takes it up by itself."""

@@ -38,7 +38,7 @@ class TypeReport(msgspec.Struct, frozen=True):
 
 
 class BuildReport(msgspec.Struct, frozen=True):
-    """`snapshot` and `directory` are empty where a gate failed."""
+    """`snapshot` and `directory` are empty where a gate failed. `overlay`: the one that was taken in; 0 for none."""
 
     snapshot: str
     version: int
@@ -50,6 +50,7 @@ class BuildReport(msgspec.Struct, frozen=True):
     directory: str
     gates: list[GateResult] = []
     held: list[Held] = []
+    overlay: int = 0
 
 
 def feed_table(report: BuildReport) -> Table:

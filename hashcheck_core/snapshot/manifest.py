@@ -98,6 +98,7 @@ class Manifest(msgspec.Struct, frozen=True):
     entries: EntriesSection
     hashes: list[HashSection]
     canaries: list[Canary]
+    overlay: int = 0  # the overlay that the build took in; 0 for none
 
     def files(self) -> list[FileEntry]:
         """Every array file of the snapshot, by name."""

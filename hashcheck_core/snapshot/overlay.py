@@ -100,18 +100,28 @@ def lay_over(snapshot: Snapshot, overlay: Overlay | None) -> Snapshot:
     """`snapshot` with `overlay` (and no other) over it: a new object that shares every array."""
     if overlay is None:
         return replace(snapshot, overlay=0, overlay_at=None, withdrawn=np.empty(0, np.uint32), urgent=())
-    retracted = {retraction.entry for retraction in overlay.retractions}
-    kept = [addition for addition in overlay.additions if addition.entry not in retracted]
+    retracted = retracted_entries(overlay)
+    kept = additions_in_force(overlay)
     return replace(
         snapshot,
         overlay=overlay.sequence,
         overlay_at=overlay.created_at,
-        withdrawn=_places(snapshot.entries.ids, sorted(retracted)),
+        withdrawn=places_of(snapshot.entries.ids, sorted(retracted)),
         urgent=(_listing(kept),) if kept else (),
     )
 
 
-def _places(ids: NDArray[np.uint8], entries: Sequence[str]) -> NDArray[np.uint32]:
+def retracted_entries(overlay: Overlay) -> set[str]:
+    return {retraction.entry for retraction in overlay.retractions}
+
+
+def additions_in_force(overlay: Overlay) -> list[Addition]:
+    """Those that no retraction takes back."""
+    retracted = retracted_entries(overlay)
+    return [addition for addition in overlay.additions if addition.entry not in retracted]
+
+
+def places_of(ids: NDArray[np.uint8], entries: Sequence[str]) -> NDArray[np.uint32]:
     """The indexes of those of `entries` (ascending) that are among `ids`, uint8 (n, 16) ascending."""
     if not entries or not len(ids):
         return np.empty(0, np.uint32)

@@ -77,6 +77,7 @@ class SnapshotContent:
     entries: EntryColumns
     hashes: Sequence[HashColumns]
     canaries: Sequence[Canary]
+    overlay: int = 0
 
 
 def write_snapshot(
@@ -178,6 +179,7 @@ def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str],
         entries=entries_section,
         hashes=sections,
         canaries=list(content.canaries),
+        overlay=content.overlay,
     )
 
 

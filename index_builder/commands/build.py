@@ -7,9 +7,10 @@ import typer
 from rich.console import Console
 
 from hashcheck_core.command_line import clock
+from hashcheck_core.errors import ConfigError
 from index_builder.build import build as build_snapshot
 from index_builder.build import next_version
-from index_builder.commands.options import Json, print_json
+from index_builder.commands.options import Identity, Json, print_json, publisher
 from index_builder.config import load_config
 from index_builder.progress import shown
 from index_builder.report import feed_table, gate_table
@@ -22,17 +23,41 @@ def build(
     version: Annotated[
         int | None, typer.Option(min=1, max=99_999_999, help="Default: one above the highest in --out.")
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", help="Take in what was retracted and added there since: the overlay in force."
+        ),
+    ] = None,
+    trusted_keys: Annotated[
+        Path | None,
+        typer.Option("--trusted-keys", help="With --store: the keys file that services are given."),
+    ] = None,
+    identity: Identity = None,
     json: Json = False,
 ) -> None:
     """Read every feed, vet every row, pass every gate, and write one signed snapshot. Nothing is published.
 
+    With --store the retractions and urgent additions in force there become part of the list.
     Bad rows are rejected and written to OUT/reports/SNAPSHOT/rejects.jsonl with line and reason. The same
     feeds, keys, version and SOURCE_DATE_EPOCH give the same bytes.
     """
     settings = load_config(config)
+    overlay = None
+    if store is not None:
+        if trusted_keys is None:
+            raise ConfigError(
+                "--store needs --trusted-keys.", next_step="Name the keys file of the services."
+            )
+        overlay = publisher(store, trusted_keys, [], identity).overlay_in_force()
     with shown() as progress:
         report = build_snapshot(
-            settings, out, now=clock(), version=version or next_version(out), progress=progress
+            settings,
+            out,
+            now=clock(),
+            version=version or next_version(out),
+            progress=progress,
+            overlay=overlay,
         )
     if json:
         print_json(report)
@@ -46,6 +71,8 @@ def build(
         console.print(
             f"Rejected rows: {report_directory(out, report.snapshot) / 'rejects.jsonl'}", soft_wrap=True
         )
+    if report.overlay:
+        console.print(f"Overlay {report.overlay} is part of it: what it retracts is not listed.")
     if report.held:
         console.print(
             f"{len(report.held)} entries are held: {report_directory(out, report.snapshot) / 'held.jsonl'}",

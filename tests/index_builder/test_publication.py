@@ -187,3 +187,36 @@ def test_keys_are_rotated_by_a_file_that_old_and_new_signed(
     assert (unreadable.returncode, "--sequence" in unreadable.stderr) == (1, True)
     done(*publish, "--key", third, "--sequence", "2")
     assert new_site.published() == snapshot
+
+
+def test_the_next_build_takes_the_overlay_in(new_site: Site) -> None:
+    """What was retracted is not listed, what was added is, and both stay so by the list alone."""
+    new_site.publish(new_site.build())
+    listed = entry_ids(new_site.build())
+    where = (*new_site.signing, "--store", new_site.snapshots)
+    gone = sorted(listed)[0]
+    done("index_builder", "retract", gone, "--reason", "a stock picture", *where)
+    more = ("--category", "baseline", "--source", "police", "--reason", "found tonight")
+    done("index_builder", "add", "sha256", "5a" * 32, *more, *where)
+    unwanted = ("--category", "comparison", "--source", "police", "--reason", "not for this list")
+    done("index_builder", "add", "sha256", "a5" * 32, *unwanted, *where)
+
+    build = ("build", "--config", new_site.root / "feeds.toml", "--out", new_site.snapshots, "--json")
+    store = ("--store", new_site.snapshots)
+    report = json.loads(done("index_builder", *build, *store, "--trusted-keys", new_site.trusted_keys))
+    snapshot = Path(report["directory"])
+    assert (report["overlay"], json.loads((snapshot / "manifest.json").read_bytes())["overlay"]) == (3, 3)
+    added = entry_ids(snapshot) - listed
+    assert (listed - entry_ids(snapshot), len(added)) == ({gone}, 1)
+    codes = (snapshot / "sha256-codes.bin").read_bytes()
+    assert bytes.fromhex("5a" * 32) in codes
+    assert bytes.fromhex("a5" * 32) not in codes
+    new_site.publish(snapshot)
+
+    refused = run("index_builder", *build, *store)
+    assert (refused.returncode, "--trusted-keys" in refused.stderr) == (2, True)
+
+
+def entry_ids(snapshot: Path) -> set[str]:
+    data = (snapshot / "entries-ids.bin").read_bytes()
+    return {data[at : at + 16].hex() for at in range(0, len(data), 16)}
