@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from rich.table import Table
 from benchmarks.load import request
 from benchmarks.machine import describe, spread
 from benchmarks.sites import write_list
-from tests.support import Server, Site, done, serving
+from tests.support import Server, Site, done, eventually, serving
 
 KNOWN = "35ca" * 16
 _MAX_HEAD = 64 * 1024
@@ -36,7 +37,7 @@ class Seen:
     times: dict[str, list[float]] = field(default_factory=dict)
     phase: str = "warm"
     answers: int = 0
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)  # by phase and by what came instead of an answer
     wrong: int = 0
     snapshot: str = ""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,11 +76,11 @@ async def load(port: int, key: str, rate: float, connections: int, seen: Seen, s
                 length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
                 body = await reader.readexactly(length)
             except (OSError, asyncio.IncompleteReadError):
-                seen.failed += 1
+                seen.failures[f"{phase}: connection lost"] += 1
                 reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_MAX_HEAD)
                 continue
             seen.times.setdefault(phase, []).append(time.perf_counter() - due)
-            judge(head, body, seen)
+            judge(head, body, seen, phase)
             due = max(due + connections / rate, time.perf_counter() - 1.0)
         writer.close()
         await writer.wait_closed()
@@ -87,10 +88,10 @@ async def load(port: int, key: str, rate: float, connections: int, seen: Seen, s
     await asyncio.gather(*(one(place) for place in range(connections)))
 
 
-def judge(head: bytes, body: bytes, seen: Seen) -> None:
+def judge(head: bytes, body: bytes, seen: Seen, phase: str) -> None:
     seen.answers += 1
     if not head.startswith(b"HTTP/1.1 200 "):
-        seen.failed += 1
+        seen.failures[f"{phase}: {head[9:12].decode()} {json.loads(body).get('code')}"] += 1
         return
     content = json.loads(body)
     snapshot, verdict = content["snapshot"], content["results"][0]["verdict"]
@@ -159,7 +160,8 @@ async def swaps(site: Site, built: list[Path], server: Server, options: argparse
     return {
         "swaps": options.swaps,
         "answers": seen.answers,
-        "failed": seen.failed,
+        "failed": seen.failures.total(),
+        "failures": dict(seen.failures),
         "wrong": seen.wrong,
         "latency": phases,
         "p99_during_to_steady": round(phases["swapping"]["p99_us"] / phases["steady"]["p99_us"], 2),
@@ -178,6 +180,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         site, built = make_lists(Path(folder), options.rows, options.lists)
         site.point_at(built[0], 1)
         with serving(site) as server:
+            eventually(lambda: server.client.get("/readyz").status_code == 200, "a start")
             if cores > 1:
                 for task in Path(f"/proc/{server.process.pid}/task").iterdir():
                     os.sched_setaffinity(int(task.name), {0} if options.pin_server else set(range(cores)))
