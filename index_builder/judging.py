@@ -25,7 +25,7 @@ from index_builder.known_good import picture_hashes, read_known_good
 
 @dataclass(slots=True)
 class Judging:
-    """`held` lists every entry that a gate holds, once for each gate;"""
+    """`held` lists every entry that a gate holds, once for each gate."""
 
     config: BuildConfig
     on_step: Callable[[str], None]

@@ -6,8 +6,8 @@ import sys
 
 
 def test_a_check_costs_no_multiple_of_the_bare_server_and_the_engine() -> None:
-    """The goals are 0.8 for singles and 0.9 for batches (docs/performance.md); on a busy machine with
-    a list this small half of that is seen."""
+    """The goals are 0.8 for singles and 0.9 for batches, and docs/performance.md says what is reached; on a busy
+    machine and a list this small a quarter was seen."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "serve", "--short", "--json"],
         capture_output=True,

@@ -185,15 +185,18 @@ def test_crowded_buckets_are_bounded_by_a_flat_scan_and_stay_exact() -> None:
 
 def test_a_query_its_matches_abandoned_stays_abandoned() -> None:
     """One long bucket: first rows that match, sparse enough that their price is known only when they are compared,
-    then rows that only look near. What follows must not bring the query back without the matches passed over."""
+    then rows that only look near. What follows must not bring the query back without the matches passed over; no
+    other chunk finds those."""
     rng = np.random.default_rng(10)
     layout = Layout(256, (16,) * 16, (16,) * 16, (1,) * 16, 31, 16)
     codes = rng.integers(0, 256, (400_000, 32), np.uint8)
     query = rng.integers(0, 256, 32, np.uint8)
     codes[:40_000, :2] = query[:2]  # the first chunk's address: all in one bucket
     codes[:10_000:32] = query
-    codes[:10_000:32, 31] ^= rng.integers(1, 256, len(codes[:10_000:32]), np.uint8)
-    codes[10_000:40_000:32, :4] = query[:4]  # address and signature, and nothing more
+    codes[:10_000:32, 2:] ^= np.uint8(1) << rng.integers(
+        0, 8, (313, 30), np.uint8
+    )  # two bits off in each other chunk
+    codes[10_000:40_000:64, :4] = query[:4]  # address and signature, and nothing more
     engine, queries = multi_index(codes, layout), query[None]
     assert len(FlatEngine(codes).search(queries, 31).rows) == 313
     assert assert_equals_oracle(engine, codes, queries, 31) == 1
