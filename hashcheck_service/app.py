@@ -24,9 +24,10 @@ from hashcheck_core.errors import ConfigError
 from hashcheck_service.envelope import Envelope, Refusal, context_of
 from hashcheck_service.hot_path import HotPath
 from hashcheck_service.logs import configure
+from hashcheck_service.plain import request_lines
 from hashcheck_service.problems import MEDIA_TYPE, from_status
 from hashcheck_service.routes.admin import admin_router
-from hashcheck_service.routes.check import check_endpoint
+from hashcheck_service.routes.check import CheckEndpoint
 from hashcheck_service.routes.hashcheck import hashcheck_endpoints
 from hashcheck_service.routes.media import media_handler
 from hashcheck_service.routes.status import status_router
@@ -52,6 +53,8 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
             # For `protocol`, which meets a request before the app does.
             yield {
                 "gate": service.gate,
+                "request_lines": request_lines(service.gate.paths),
+                "at_once": hot_path.at_once,
                 "refusal": Refusal(service),
                 "head_seconds": settings.limits.head_seconds,
             }
@@ -72,7 +75,8 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
         Route("/v1/check/stream", StreamEndpoint(service), methods=["POST"]),
     ]
     app.add_middleware(Envelope, service=service)
-    return HotPath(service, {"/v1/check": check_endpoint(service), **hashcheck_endpoints(service)}, app)
+    hot_path = HotPath(service, {"/v1/check": CheckEndpoint(service), **hashcheck_endpoints(service)}, app)
+    return hot_path
 
 
 def worker_app() -> ASGIApp:

@@ -82,7 +82,7 @@ def read_batch(
     tables: Mapping[str, HashTable], refs: Sequence[str], hashes: Sequence[Sequence[Given]], decode: Decode
 ) -> Batch:
     """The batch of the items called `refs`; `hashes` are those of each item in turn."""
-    if len(hashes) == 1 and len(hashes[0]) == 1:
+    if len(refs) == 1 and len(hashes[0]) == 1:
         return _read_one(tables, refs, hashes[0][0], decode)
     given = list(chain.from_iterable(hashes))
     owners: Sequence[int] = range(len(refs))

@@ -6,6 +6,7 @@ same one through any swap.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -105,6 +106,11 @@ def document(problem: Problem, context: Context) -> tuple[list[tuple[bytes, byte
     return [*headers, *context.headers()], body
 
 
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as HTTP/1.1 writes them."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
 class Refusal:
     """The refusal of a check that is not even parsed: headers, an empty line and the body. Nearly all of it is the same
     each time, and is made once for each snapshot."""
@@ -118,8 +124,7 @@ class Refusal:
         if self._snapshot is not self._service.follower.current:
             context = Context(self._service)
             headers, body = document(overloaded(), context)
-            lines = [b"%b: %b\r\n" % header for header in headers]
-            self._parts = b"".join((*lines, b"\r\n", body)).split(context.request_id.encode())
+            self._parts = (lines(headers) + b"\r\n" + body).split(context.request_id.encode())
             self._snapshot = context.snapshot
         return new_id().encode().join(self._parts)
 

@@ -72,11 +72,12 @@ class Form:
         items = asked.items
         if not 1 <= len(items) <= limits.max_items:
             raise _invalid(f"`items` has 1 to {limits.max_items} items, not {len(items)}")
-        sizes = {len(item.hashes) for item in items}
-        if min(sizes) < 1 or max(sizes) > limits.max_hashes_per_item:
-            raise _invalid(f"`hashes` has 1 to {limits.max_hashes_per_item} hashes")
-        if max([len(item.ref) for item in items]) > limits.max_ref_chars:
-            raise _invalid(f"`ref` has at most {limits.max_ref_chars} characters")
+        most, longest = limits.max_hashes_per_item, limits.max_ref_chars
+        for item in items:
+            if not 1 <= len(item.hashes) <= most:
+                raise _invalid(f"`hashes` has 1 to {most} hashes")
+            if len(item.ref) > longest:
+                raise _invalid(f"`ref` has at most {longest} characters")
         return asked
 
     def batch(self, snapshot: Snapshot, asked: Request) -> Batch:

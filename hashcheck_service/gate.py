@@ -1,10 +1,14 @@
 """How much a worker has taken on, and whether one more check could be answered in time. If not, it is refused at once:
 a caller that is told 503 can go elsewhere, one that waits cannot. It knows no HTTP.
 
-A check waits in two places. Requests that were read wait for the event loop to come round to them: at most so many, and
-so many bytes of them. Searches that take long wait for a thread: at most so many seconds of them.
+A check waits in three places. Connections that have something to read wait for those before them in one turn of the
+event loop: at most so many seconds. Requests that were read and not answered at once wait for the event loop to come
+round to them: at most so many, and so many bytes of them. Searches that take long wait for a thread: at most so many
+seconds of them.
 """
 
+import time
+from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -23,28 +27,39 @@ class Gate:
     """For one event loop: it is not safe to share between threads."""
 
     __slots__ = (
-        "_bytes", "_most", "_most_seconds", "_seconds", "announced", "begun", "draining", "paths", "refused",
+        "_bytes", "_most", "_most_seconds", "_seconds", "_turn", "_turn_began", "announced", "begun", "draining",
+        "paths", "refused",
     )  # fmt: skip
 
-    def __init__(self, checks_waiting: int, seconds_waiting: float) -> None:
+    def __init__(self, turn_seconds: float, checks_waiting: int, seconds_waiting: float) -> None:
         self.paths: frozenset[str] = frozenset()  # of the checks that are counted
         self.announced = 0  # checks that were read, ever; each then begins when the event loop comes to it
         self.begun = 0  # checks ever; where nothing announces them, more than were announced
         self.refused = 0  # checks that were not let in, ever
         self.draining = False  # the worker is to stop
+        self._turn = turn_seconds
+        self._turn_began: float | None = None  # when the first check of this turn of the event loop was met
         self._most = checks_waiting
         self._most_seconds = seconds_waiting
         self._bytes = 0
         self._seconds = 0.0
 
-    def admits(self, size: int) -> bool:
-        """Whether a request of `size` bytes may join those that wait for the event loop."""
+    def admits(self, size: int, loop: AbstractEventLoop) -> bool:
+        """Whether a check that was just met, a request of `size` bytes, can be answered in time."""
+        if self._turn_began is None:
+            self._turn_began = time.perf_counter()
+            loop.call_soon(self._next_turn)
+        elif time.perf_counter() - self._turn_began > self._turn:
+            return False
         waiting = self.announced - self.begun
         if waiting <= 0:
             self._bytes = size
             return True
         self._bytes += size
         return waiting < self._most and self._bytes <= _BYTES_WAITING
+
+    def _next_turn(self) -> None:
+        self._turn_began = None
 
     @contextmanager
     def searching(self, seconds: float) -> Iterator[None]:

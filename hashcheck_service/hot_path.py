@@ -1,24 +1,57 @@
-"""The checking endpoints as bare ASGI, in front of the framework's routes: what most requests go through.
+"""The checking endpoints in front of the framework's routes: what most requests go through.
 
-A request to one of them meets no router, no middleware and no request object: head and body go to the endpoint, its
-answer goes out. Whatever is not one of them is the framework's. What a check itself does stands in routes/check.py.
+An endpoint makes a `Question` of a request's bytes; how it is answered is the same for all of them, and stands here.
+`at_once` answers a whole request where nothing has to be waited for, as nearly always: no task, no ASGI message.
+`__call__` is the ASGI application: it waits for bodies, for long searches and for the hit log, and hands whatever is
+no check to the framework. Both take the same steps.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hashcheck_service.envelope import Context, problem_of, send_problem
+from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_service.batches import Batch
+from hashcheck_service.bodies import read_body
+from hashcheck_service.envelope import Context, document, problem_of
+from hashcheck_service.plain import Head
+from hashcheck_service.policy import Policy
 from hashcheck_service.problems import from_status
+from hashcheck_service.routes.common import tenant, verdicts, verdicts_at_once
 from hashcheck_service.service import Service
+from hashcheck_service.wire import ResultOut
 
-# The content type, as a header, and the body of a 200; raises what becomes a problem.
-Answer = tuple[tuple[bytes, bytes], bytes]
-Endpoint = Callable[[Context, Scope, Receive], Awaitable[Answer]]
+Header = tuple[bytes, bytes]
+Response = tuple[int, list[Header], bytes]  # status, headers, body
 
 _LENGTH: Final = b"content-length"
+# A body that may be answered at once: about a hundred hashes. More are searched in a thread, as a rule.
+_AT_ONCE_BYTES: Final = 16 * 1024
+
+
+class Question(NamedTuple):
+    """What a request asks of a snapshot. `kind` is the answer's content type, as a header; `answer` makes its body of
+    the results that are more than a bare no_match, by the place of the item, or raises what becomes a problem."""
+
+    snapshot: Snapshot
+    policy: Policy
+    batch: Batch
+    hashes: int
+    kind: Header
+    answer: Callable[[Mapping[int, ResultOut]], bytes]
+
+
+class Endpoint(Protocol):
+    """`basic`: whether Basic authentication will do. `max_body`: in bytes."""
+
+    basic: bool
+    max_body: int
+
+    def question(self, context: Context, content_type: bytes, body: bytes) -> Question:
+        """Raises what becomes a problem."""
+        ...
 
 
 class HotPath:
@@ -30,6 +63,27 @@ class HotPath:
         service.gate.paths = frozenset(endpoints)
         self._rest = rest
 
+    def at_once(self, head: Head, body: bytes) -> Response | None:
+        """The answer; None where it has to be waited for, and then nothing has happened."""
+        path, authorization, content_type, _ = head
+        service, endpoint = self._service, self._endpoints[path]
+        if len(body) > _AT_ONCE_BYTES or len(body) > endpoint.max_body:
+            return None
+        started = time.perf_counter()
+        context = Context(service, path)
+        try:
+            context.tenant = tenant(service, authorization, basic=endpoint.basic)
+            question = endpoint.question(context, content_type, body)
+            results = verdicts_at_once(service, question.snapshot, question.batch, question.policy)
+            if results is None:
+                return None
+            service.quota.spend(context.tenant, question.hashes)
+            response = _good(context, question, results)
+        except Exception as error:
+            response = _bad(service, context, error)
+        service.metrics.answered(path, response[0], time.perf_counter() - started)
+        return response
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         endpoint = self._endpoints.get(path)
@@ -37,21 +91,40 @@ class HotPath:
             await self._rest(scope, receive, send)
             return
         started = time.perf_counter()
-        self._service.gate.begun += 1
-        context = Context(self._service, path)
+        service = self._service
+        service.gate.begun += 1
+        context = Context(service, path)
         status = 0
         try:
-            if scope["method"] != "POST":
-                raise from_status(405, {"Allow": "POST"})
-            kind, body = await endpoint(context, scope, receive)
-        except Exception as error:
-            problem = problem_of(self._service, error, context)
-            status = problem.status
-            await send_problem(problem, context, send)
-        else:
-            status = 200
-            headers = [kind, (_LENGTH, b"%d" % len(body)), *context.headers()]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            try:
+                response = await self._wait(endpoint, context, scope, receive)
+            except Exception as error:
+                response = _bad(service, context, error)
+            status, headers, body = response
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         finally:
-            self._service.metrics.answered(context.route, status, time.perf_counter() - started)
+            service.metrics.answered(path, status, time.perf_counter() - started)
+
+    async def _wait(self, endpoint: Endpoint, context: Context, scope: Scope, receive: Receive) -> Response:
+        service = self._service
+        if scope["method"] != "POST":
+            raise from_status(405, {"Allow": "POST"})
+        headers = dict(scope["headers"])
+        context.tenant = tenant(service, headers.get(b"authorization", b""), basic=endpoint.basic)
+        with service.checks:
+            body = await read_body(scope, receive, endpoint.max_body, service.limits.body_seconds)
+            question = endpoint.question(context, headers.get(b"content-type", b""), body)
+            service.quota.spend(context.tenant, question.hashes)
+            results = await verdicts(service, context, question.snapshot, question.batch, question.policy)
+        return _good(context, question, results)
+
+
+def _good(context: Context, question: Question, results: Mapping[int, ResultOut]) -> Response:
+    body = question.answer(results)
+    return 200, [question.kind, (_LENGTH, b"%d" % len(body)), *context.headers()], body
+
+
+def _bad(service: Service, context: Context, error: Exception) -> Response:
+    problem = problem_of(service, error, context)
+    return problem.status, *document(problem, context)

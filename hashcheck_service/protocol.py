@@ -1,9 +1,11 @@
-"""uvicorn's HTTP protocol with three things of our own: under too much load a check is refused before it is parsed, a
-connection that does not speak is closed, and a stop drops no request.
+"""uvicorn's HTTP protocol with four things of our own: a whole plain check is answered straight from the bytes read,
+under too much load it is refused the same way, a connection that does not speak is closed, and a stop drops no request.
 
-- Refusing a request the usual way costs most of what answering it does, and a worker offered twice what it can do would
-  spend its time on refusals. Where the gate says no, and the bytes just read are one whole check, a ready-made 503 goes
-  out instead. Whatever is not plainly that goes the usual way.
+- What a check costs by way of parser, task and ASGI messages is more than the check itself. Where the bytes just read
+  are one whole plain request for a check, and its answer need not be waited for, the answer goes out before the event
+  loop turns to anything else. Whatever is not plainly that goes the usual way.
+- Refusing the usual way costs most of what answering costs, and a worker offered twice what it can do would spend its
+  time on refusals. Where the gate says no, a ready-made 503 goes out instead.
 - A request head must be whole within some seconds, also the first (bodies have their own limit).
 - At a stop a connection is not closed while a request may be on its way on it: the next answer says that it is the
   last, and only a connection that stays silent for a while is closed.
@@ -11,30 +13,32 @@ connection that does not speak is closed, and a stop drops no request.
 It does not authenticate and does not look into a body.
 """
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from hashcheck_service.bodies import AT_HAND
+from hashcheck_service.envelope import lines
 from hashcheck_service.gate import Gate
+from hashcheck_service.hot_path import Response
+from hashcheck_service.plain import Head, PlainReader
 
 _LINGER_SECONDS: Final = 1.0  # how long after the word to stop a request may have been on its way
-_CHECK: Final = re.compile(rb"POST /v1/(?:test/)?check(?:/(?:md5|sha1|sha256))? HTTP/1\.1\r\n")
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d{1,9}) *\r\n", re.IGNORECASE)
-# With one of these what follows the head is not simply a body of that length, or not simply on its way.
-_UNUSUAL: Final = re.compile(rb"\r\n(?:transfer-encoding|expect|upgrade|connection)[ \t]*:", re.IGNORECASE)
 
 
 class CheckProtocol(HttpToolsProtocol):
-    """Finds the worker's Gate and what makes a refusal in the lifespan's state: `gate`, `refusal`, `head_seconds`."""
+    """Finds in the lifespan's state the worker's Gate, what answers a plain request at once, and what makes a refusal:
+    `gate`, `at_once`, `refusal`, `head_seconds`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._gate: Gate = self.app_state["gate"]
+        self._plain = PlainReader(self.app_state["request_lines"])
+        self._at_once: Callable[[Head, bytes], Response | None] = self.app_state["at_once"]
         self._refusal: Callable[[], bytes] = self.app_state["refusal"]
+        self._dated: tuple[object, bytes] = (None, b"")
         self._between = True  # requests: nothing of the next has been parsed
         self._in_head = False
         self._heard = self.loop.time()  # of the last answer, or refusal, on this connection
@@ -46,10 +50,17 @@ class CheckProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._between and self._is_idle() and not self._gate.admits(len(data)) and _is_one_check(data):
-            self._refuse()
-        else:
-            super().data_received(data)
+        if self._between and self._is_idle() and (plain := self._plain.whole(data)) is not None:
+            if not self._gate.admits(len(data), self.loop):
+                self._refuse()
+                return
+            # A caller that does not read its answers, and a worker that is to stop, are the usual way's business.
+            if not self.flow.write_paused and not self._gate.draining:
+                response = self._at_once(*plain)
+                if response is not None:
+                    self._write(*response)
+                    return
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
         self._between, self._in_head = False, True
@@ -107,23 +118,25 @@ class CheckProtocol(HttpToolsProtocol):
         else:
             self._timer = self.loop.call_later(left, self._look_after)
 
+    def _write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self._answered(b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._date(), lines(headers), body))
+
     def _refuse(self) -> None:
         self._gate.refused += 1
+        self._answered(STATUS_LINE[503] + self._date() + self._refusal())
+
+    def _date(self) -> bytes:
+        """What uvicorn puts at the head of every answer; it makes a new list once a second."""
+        given = self.server_state.default_headers
+        if given is not self._dated[0]:
+            self._dated = (given, lines(given))
+        return self._dated[1]
+
+    def _answered(self, data: bytes) -> None:
+        self.server_state.total_requests += 1
         self._heard = self.loop.time()
-        date = b"".join([b"%b: %b\r\n" % header for header in self.server_state.default_headers])
-        self.transport.write(b"HTTP/1.1 503 Service Unavailable\r\n" + date + self._refusal())
+        self.transport.write(data)
 
 
 def _body_at_hand(cycle: Any) -> bytes | None:
     return None if cycle.more_body or cycle.disconnected else bytes(cycle.body)
-
-
-def _is_one_check(data: bytes) -> bool:
-    """Whether `data` is one whole request for a check and nothing else, of the plainest kind."""
-    if _CHECK.match(data) is None:
-        return False
-    end = data.find(b"\r\n\r\n") + 2
-    length = _LENGTH.search(data, 0, end)
-    return (
-        length is not None and end + 2 + int(length[1]) == len(data) and _UNUSUAL.search(data, 0, end) is None
-    )

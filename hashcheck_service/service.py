@@ -70,7 +70,7 @@ class Service:
         # Streams have a thread of the lowest priority: the system gives it what the event loop leaves.
         self.streams = Places(limits.max_streams_in_hand, "streams")
         self.stream_thread = ThreadPoolExecutor(1, "stream", initializer=_lowest_priority)
-        self.gate = Gate(limits.max_checks_waiting, limits.wait_seconds)
+        self.gate = Gate(limits.turn_seconds, limits.max_checks_waiting, limits.wait_seconds)
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
         """`snapshot`, if it may be checked against now; raises Problem 503 for none, or for an expired one
@@ -85,8 +85,9 @@ class Service:
         return snapshot
 
     def standing(self, snapshot: Snapshot) -> tuple[Reason, ...]:
-        """The reasons that every answer from `snapshot` carries now: that it is past its time."""
-        return (Reason.STALE_SNAPSHOT,) if self.clock() >= snapshot.expires_at else ()
+        """The reasons that every answer from `snapshot`, if it is usable, carries now: that it is past its time."""
+        stale = self.settings.serve_stale and self.clock() >= snapshot.expires_at
+        return (Reason.STALE_SNAPSHOT,) if stale else ()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -58,6 +58,9 @@ class Limits(BaseModel):
     body_seconds: Seconds = 10.0
     # Beyond this many checks in hand a new one would only wait; it is refused at once.
     max_checks_in_hand: Positive = 256
+    # What comes in one turn of the event loop is answered within so long: a thousand connections that speak at once
+    # take half of it. The next are refused, which takes a fifth of an answer's time.
+    turn_seconds: Seconds = 0.1
     # So many that were read may wait for their turn: some tens of milliseconds of single hashes, which is what
     # comes in while the host has the processor elsewhere for a moment.
     max_checks_waiting: Positive = 256

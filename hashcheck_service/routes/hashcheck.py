@@ -6,56 +6,54 @@ known clients treat anything but `true` and `false` as a fault.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
-
-from starlette.types import Receive, Scope
 
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_service.batches import Batch, Reason, decode_hex, read_batch
-from hashcheck_service.bodies import read_body
 from hashcheck_service.envelope import Context
-from hashcheck_service.hot_path import Answer, Endpoint
+from hashcheck_service.hot_path import Endpoint, Question
 from hashcheck_service.policy import Verdict
 from hashcheck_service.problems import Problem, unavailable
-from hashcheck_service.routes.common import tenant, verdicts
 from hashcheck_service.service import Service
-from hashcheck_service.wire import HashIn
+from hashcheck_service.wire import HashIn, ResultOut
 
 TYPES: Final = ("md5", "sha1", "sha256")
-_MAX_BODY: Final = 1024  # a sha256 has 64 digits; the rest is room to say what is wrong
 _TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 
 
 def hashcheck_endpoints(service: Service) -> Mapping[str, Endpoint]:
     """Each endpoint by its path; on the test twins only the reserved test hashes are listed."""
     return {
-        f"/v1{prefix}/check/{name}": _endpoint(service, name, test=bool(prefix))
+        f"/v1{prefix}/check/{name}": _OneHash(service, name, test=bool(prefix))
         for prefix in ("", "/test")
         for name in TYPES
     }
 
 
-def _endpoint(service: Service, hash_type: str, *, test: bool) -> Endpoint:
-    policy = service.test_policy if test else service.policy
+class _OneHash:
+    basic = True
+    max_body = 1024  # a sha256 has 64 digits; the rest is room to say what is wrong
 
-    async def answer(context: Context, scope: Scope, receive: Receive) -> Answer:
-        headers = dict(scope["headers"])
-        context.tenant = tenant(service, headers.get(b"authorization", b""), basic=True)
-        with service.checks:
-            body = await read_body(scope, receive, _MAX_BODY, service.limits.body_seconds)
-            service.quota.spend(context.tenant, 1)
-            snapshot = service.usable(context.snapshot)
-            given = HashIn(hash_type, body.decode("latin-1"))
-            batch = read_batch(snapshot.tables, [""], [[given]], decode_hex)
-            results = await verdicts(service, context, snapshot, batch, policy)
+    def __init__(self, service: Service, hash_type: str, *, test: bool) -> None:
+        self._service = service
+        self._policy = service.test_policy if test else service.policy
+        self._type = hash_type
+        self._test = test
+
+    def question(self, context: Context, content_type: bytes, body: bytes) -> Question:
+        snapshot = self._service.usable(context.snapshot)
+        given = HashIn(self._type, body.decode("latin-1"))
+        batch = read_batch(snapshot.tables, [""], [[given]], decode_hex)
+        return Question(snapshot, self._policy, batch, 1, _TEXT, partial(self._answer, batch))
+
+    def _answer(self, batch: Batch, results: Mapping[int, ResultOut]) -> bytes:
         if not results:
-            return _TEXT, b"false"
+            return b"false"
         if results[0].verdict == Verdict.MATCH:
-            return _TEXT, b"true"
-        _only_unlisted_is_false(batch, results[0].reasons, hash_type, test=test)
-        return _TEXT, b"false"
-
-    return answer
+            return b"true"
+        _only_unlisted_is_false(batch, results[0].reasons, self._type, test=self._test)
+        return b"false"
 
 
 def _only_unlisted_is_false(batch: Batch, reasons: Sequence[str], hash_type: str, *, test: bool) -> None:

@@ -80,6 +80,8 @@ class MultiIndexEngine:
             found = k.search(work.context, queries)
             if found == 0:  # as nearly always
                 scanned = int(work.context[k.SCANNED])
+                if not scanned and len(queries) == 1:
+                    return _NOBODY
                 return Neighbours(np.zeros(len(queries) + 1, np.int64), _NO_ROWS, _NO_DISTANCES, scanned)
             return _neighbours(*self._collect(work, queries, found), len(queries))
         parts, total = [_NONE], 0
@@ -206,6 +208,7 @@ def _neighbours(keys: NDArray[np.int64], scanned: int, queries: int) -> Neighbou
 _NONE = np.empty(0, np.int64)
 _NO_ROWS = np.empty(0, np.uint32)
 _NO_DISTANCES = np.empty(0, np.uint16)
+_NOBODY = Neighbours(np.zeros(2, np.int64), _NO_ROWS, _NO_DISTANCES)  # near one query
 
 
 def open_multi_index(parameters: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> MultiIndexEngine:

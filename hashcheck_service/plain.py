@@ -1,0 +1,79 @@
+"""A whole request for a check in the bytes just read: what its head says, if it is of the plainest kind. Pure.
+
+Nearly every request arrives whole, with a head of a handful of plain fields. Whatever is not plainly that (parts, two
+at once, a field twice, another method, a query, chunks, upgrades) is none, and goes through the server's own parser:
+where the two could disagree there is nothing to disagree about.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+# RFC 9110, 5.1 and 5.5: a name is a token, a value has no control character but the tab. No folded lines.
+_FIELDS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
+# With one of these what follows the head is not simply a body of its length, or not simply on its way.
+_UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_MAX_DIGITS: Final = 9  # of a length; no body is so long
+
+
+class Head(NamedTuple):
+    """What counts of a head: the path, two fields (empty where they are missing), and the length of the body."""
+
+    path: str
+    authorization: bytes
+    content_type: bytes
+    length: int
+
+
+def read_head(data: bytes, paths: Mapping[bytes, str]) -> tuple[int, Head] | None:
+    """The plain head at the start of `data` and its length in bytes, if it asks for one of `paths` (by request line)."""
+    first = data.find(b"\r\n")
+    path = paths.get(data[:first])
+    end = data.find(b"\r\n\r\n", first) + 2
+    if path is None or end < 2 or _FIELDS.fullmatch(data, first + 2, end) is None:
+        return None
+    lines = data[first + 2 : end - 2].split(b"\r\n")
+    fields: dict[bytes, bytes] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        fields[name.lower()] = value.strip(b" \t")
+    length = fields.get(b"content-length", b"")
+    if (
+        len(fields) < len(lines)
+        or not _UNUSUAL.isdisjoint(fields)
+        or not (length.isdigit() and len(length) <= _MAX_DIGITS)
+        or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+    ):
+        return None
+    authorization, content_type = fields.get(b"authorization", b""), fields.get(b"content-type", b"")
+    return end + 2, Head(path, authorization, content_type, int(length))
+
+
+def request_lines(paths: Iterable[str]) -> Mapping[bytes, str]:
+    """Each of `paths` by the line that asks for it by POST."""
+    return {f"POST {path} HTTP/1.1".encode(): path for path in paths}
+
+
+class PlainReader:
+    """Reads one connection. A caller mostly sends the same head again and again, so the last one is kept: what is the
+    same to the byte says the same."""
+
+    __slots__ = ("_bytes", "_head", "_paths")
+
+    def __init__(self, paths: Mapping[bytes, str]) -> None:
+        self._paths = paths
+        self._bytes = b""
+        self._head: Head | None = None
+
+    def whole(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Head and body of the one request that `data` is, no more and no less; None where it is anything else."""
+        head = self._head
+        if head is None or not data.startswith(self._bytes):
+            read = read_head(data, self._paths)
+            if read is None:
+                return None
+            size, self._head = read
+            self._bytes = data[:size]
+            head = self._head
+        body = data[len(self._bytes) :]
+        return (head, body) if len(body) == head.length else None
