@@ -134,7 +134,9 @@ async def closed_loop(port: int, requests: Sequence[bytes], connections: int, se
     open_now = len(made)
     for connection in made:
         next_one(connection, time.perf_counter())
-    while not over.is_set():  # never asleep: to wake it would be the server's time, and on a virtual machine a lot of it
+    while (
+        not over.is_set()
+    ):  # never asleep: to wake it would be the server's time, and on a virtual machine a lot of it
         await asyncio.sleep(0)
     for connection in made:
         connection._on_answer = lambda *_: None

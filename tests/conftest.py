@@ -1,5 +1,6 @@
 """Fixtures that several rooms share: one built site, one running service, the photographs."""
 
+import copy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from examples.feed import feed_rows
 from examples.photographs import LISTED, LISTED_NATIONAL
+from tests.one_piece import OnePiece
 from tests.support import Server, Site, hashes_of, make_site, serving
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "pdq"
@@ -26,6 +28,17 @@ def server(site: Site) -> Iterator[Server]:
     """The service of `site`."""
     with serving(site) as server:
         yield server
+
+
+@pytest.fixture(params=["in parts", "in one piece"])
+def asked_both_ways(server: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """`server`, asked in requests that come in parts, and again in such as come whole: they go separate ways in it."""
+    if request.param == "in parts":
+        yield server
+        return
+    other = copy.copy(server)
+    with server.new_client(OnePiece()) as other.client:
+        yield other
 
 
 @pytest.fixture(scope="session")

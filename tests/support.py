@@ -159,9 +159,13 @@ class Server:
         self.url = f"http://127.0.0.1:{line[1]}"
         self.client = self.new_client()
 
-    def new_client(self) -> httpx.Client:
+    def new_client(self, transport: httpx.BaseTransport | None = None) -> httpx.Client:
         return httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30, trust_env=False
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=30,
+            trust_env=False,
+            transport=transport,
         )
 
     def wait_for_log(self, pattern: str, count: int = 1) -> "re.Match[str]":

@@ -11,6 +11,11 @@ from tests.support import Server, Site, pdq, serving
 Listed = dict[str, dict[str, str]]
 
 
+@pytest.fixture
+def server(asked_both_ways: Server) -> Server:
+    return asked_both_ways
+
+
 def flipped(value: str, bits: int) -> str:
     """A hash at exactly `bits` bits from `value`: every sixth bit turned."""
     number = int(value, 16)

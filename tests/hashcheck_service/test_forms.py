@@ -21,6 +21,11 @@ DECODE: dict[str, Callable[[bytes], Any]] = {
 }
 
 
+@pytest.fixture
+def server(asked_both_ways: Server) -> Server:
+    return asked_both_ways
+
+
 def ask(server: Server, items: list[dict[str, Any]], kind: str) -> httpx.Response:
     """Ask about items whose hash values are bytes, in either form."""
     if kind == "application/msgpack":

@@ -11,6 +11,11 @@ TYPES = ("md5", "sha1", "sha256")
 RESERVED = {h.type.name: h.hex() for h in TEST_HASHES}
 
 
+@pytest.fixture
+def server(asked_both_ways: Server) -> Server:
+    return asked_both_ways
+
+
 def ask(server: Server, path: str, body: str) -> httpx.Response:
     """As curl in PHP does it: Basic, and a form's content type whatever the body is."""
     return httpx.post(

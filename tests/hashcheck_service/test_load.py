@@ -55,7 +55,7 @@ def answer_of(raw: socket.socket) -> tuple[int, bytes, bytes]:
 def test_what_comes_all_at_once_is_answered_or_refused_at_once_each_with_its_own_answer(
     published: Site,
 ) -> None:
-    published.write_settings("[limits]\nmax_checks_waiting = 3\n")
+    published.write_settings("[limits]\nturn_seconds = 0.000001\n")
     with serving(published) as server:
         connections = [connect(server) for _ in range(60)]
         for raw in connections:  # so that each has been accepted
@@ -107,7 +107,7 @@ def test_requests_in_parts_or_of_another_kind_are_answered_under_load_too(
     published: Site, parts: tuple[object, int]
 ) -> None:
     make, cut = parts
-    published.write_settings("[limits]\nmax_checks_waiting = 1\n")
+    published.write_settings("[limits]\nturn_seconds = 0.000001\nmax_checks_waiting = 1\n")
     with serving(published) as server:
         assert callable(make)
         data = make(server)
