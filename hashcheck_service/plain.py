@@ -26,7 +26,7 @@ class Head(NamedTuple):
 
 
 def read_head(data: bytes, paths: Mapping[bytes, str]) -> tuple[int, Head] | None:
-    """The plain head at the start of `data` and its length in bytes, if it asks for one of `paths` (by request line)."""
+    """The length of the plain head that `data` begins with, and what it says, if it asks for one of `paths`."""
     first = data.find(b"\r\n")
     path = paths.get(data[:first])
     end = data.find(b"\r\n\r\n", first) + 2
