@@ -38,15 +38,18 @@ def render(result: Result) -> str:
         "## Where the time of one check goes",
         "One hash as JSON on the list of a million, by what was measured apart; µs a request.",
         table(("part", "µs"), left(result)),
-        "The rest is what neither has alone. Most likely the search and the server push each other's code and data out of "
-        "the caches, and the load generator on the other core slows both; that was not measured. What the profile below "
-        "says is left of our own code is Python, spread over many small functions. The way on would be to answer inside "
-        "the protocol, with no task and no ASGI message for a request; that is not done. Of batches as JSON the decoding "
-        "and the passes over a request's items are left.",
+        "A plain check is answered straight from the bytes read ([ADR 5](adr/0005-hot-path.md)), so most of what the bare "
+        "server does for a constant is not done for it: the rest is reading, writing and the event loop, and what the "
+        "search and the server push out of each other's caches. Of our own code the profile below says that it is Python, "
+        "spread over many small functions. Of batches the decoding and the passes over a request's items are left, about "
+        "a microsecond an item, and the collisions of search and server in the caches.",
         "## Checks over loopback",
-        f"{serve['connections']} keep-alive connections, closed loop, {serve['seconds']:g} s each. Nothing failed."
+        f"{serve['connections']} keep-alive connections, closed loop, {serve['seconds']:g} s each. The load generator never sleeps: "
+        "else the server would pay for waking it, some 10 µs an answer on a virtual machine, and a constant answer, whose "
+        "generator has no time to sleep, would not. "
+        + ("Nothing failed."
         if not any(row["failed"] for one in serve["lists"] for row in one["rows"])
-        else "**Some requests failed.**",
+        else "**Some requests failed.**"),
         "![requests of one hash and hashes in batches](serve-benchmark.png)",
         *(
             part
@@ -138,8 +141,9 @@ def render(result: Result) -> str:
         ),
         *(("## Soak", *soak(result)) if "soak" in result else ()),
         "## The hot path, before and after",
-        "The ASGI callable in process, no server and no socket, a list of a million. `own` is without what a function "
-        "calls; the profiler adds its own cost to every call, so the rows show where the time goes, not how much.",
+        "In process, no socket, a list of a million: before, the ASGI callable (without uvicorn's own work); after, the "
+        "server's end of a connection (with it). `own` is without what a function calls; the profiler adds its own cost to "
+        "every call, so the rows show where the time goes, not how much.",
         *profiles(result),
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
@@ -188,10 +192,10 @@ def left(result: Result) -> Iterator[tuple[str, float]]:
     whole, server = 1e6 / row["requests_per_second"], 1e6 / one["constant_requests_per_second"]
     engine = one["engine_us_per_query"]["1"]
     yield "a request over loopback", round(whole, 1)
-    yield "of it: the bare server, as it answers a constant", round(server, 1)
     yield "of it: the search, by the engine in process", engine
     yield "of it: our own code, in process, without the search", round(alone - engine, 1)
-    yield "of it: the rest", round(whole - server - alone, 1)
+    yield "of it: socket, event loop and the rest", round(whole - alone, 1)
+    yield "beside it: a request to the bare server, which answers a constant", round(server, 1)
 
 
 def soak(result: Result) -> Iterable[str]:

@@ -58,8 +58,9 @@ class Form:
         self._between = self._tail + comma + self._head
         self._last: tuple[Snapshot | None, msgspec.Raw] = (None, msgspec.Raw())
 
-    def read(self, body: bytes, limits: Limits) -> Request:
-        """The request in `body`; raises Problem 400 where it cannot be decoded, 422 where it is not a check."""
+    def read(self, body: bytes, limits: Limits) -> tuple[Request, int]:
+        """The request in `body`, and how many hashes it has; raises Problem 400 where it cannot be decoded, 422 where
+        it is not a check."""
         try:
             asked: Request = self._decoder.decode(body)
         except msgspec.ValidationError as error:
@@ -72,13 +73,15 @@ class Form:
         items = asked.items
         if not 1 <= len(items) <= limits.max_items:
             raise _invalid(f"`items` has 1 to {limits.max_items} items, not {len(items)}")
-        most, longest = limits.max_hashes_per_item, limits.max_ref_chars
+        most, longest, total = limits.max_hashes_per_item, limits.max_ref_chars, 0
         for item in items:
-            if not 1 <= len(item.hashes) <= most:
+            count = len(item.hashes)
+            if not 1 <= count <= most:
                 raise _invalid(f"`hashes` has 1 to {most} hashes")
             if len(item.ref) > longest:
                 raise _invalid(f"`ref` has at most {longest} characters")
-        return asked
+            total += count
+        return asked, total
 
     def batch(self, snapshot: Snapshot, asked: Request) -> Batch:
         items = asked.items
@@ -112,10 +115,6 @@ class Form:
             coded = msgspec.Raw(self._encode(msgspec.to_builtins(snapshot_ref(snapshot))))
             self._last = (snapshot, coded)
         return coded
-
-
-def hashes_in(asked: Request) -> int:
-    return sum([len(item.hashes) for item in asked.items])
 
 
 def snapshot_ref(snapshot: Snapshot) -> SnapshotRef:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from hashcheck_service.envelope import Context
-from hashcheck_service.forms import form_of, hashes_in
+from hashcheck_service.forms import form_of
 from hashcheck_service.hot_path import Question
 from hashcheck_service.service import Service
 
@@ -18,8 +18,8 @@ class CheckEndpoint:
 
     def question(self, context: Context, content_type: bytes, body: bytes) -> Question:
         form = form_of(content_type)
-        asked = form.read(body, self._limits)
+        asked, hashes = form.read(body, self._limits)
         snapshot = self._service.usable(context.snapshot)
         batch = form.batch(snapshot, asked)
         answer = partial(form.answer, context.request_id, snapshot, batch.refs)
-        return Question(snapshot, self._service.policy, batch, hashes_in(asked), form.header, answer)
+        return Question(snapshot, self._service.policy, batch, hashes, form.header, answer)
