@@ -16,12 +16,15 @@ _LENGTH = re.compile(rb"content-length: (\d+)\r\n")
 class Load:
     """What came back: answers by status; the time of each in seconds, by status; how many never came.
 
-    `seconds`: how long was measured. Times are from the moment a request was to be sent.
+    `seconds`: how long was measured. Times are from the moment a request was to be sent. `all`: answers that came
+    before and after were measured too. `unsent`: of those unanswered, so many never found a connection free.
     """
 
     seconds: float
     times: dict[int, list[float]] = field(default_factory=dict)
     unanswered: int = 0
+    unsent: int = 0
+    all: int = 0
 
     def add(self, status: int, took: float) -> None:
         self.times.setdefault(status, []).append(took)
@@ -116,6 +119,7 @@ async def closed_loop(port: int, requests: Sequence[bytes], connections: int, se
     def answered(connection: Connection, status: int) -> None:
         nonlocal open_now
         now = time.perf_counter()
+        load.all += 1
         if begin <= now < end:
             load.add(status, now - connection.since)
         if status and now < end:
@@ -196,7 +200,7 @@ async def open_loop(
     end = time.perf_counter() + patience
     while (under_way or waiting) and time.perf_counter() < end:
         await asyncio.sleep(0.01)
-    load.unanswered = under_way + len(waiting)
+    load.unanswered, load.unsent = under_way + len(waiting), len(waiting)
     for connection in made:
         connection._on_answer = lambda *_: None
         connection.close()

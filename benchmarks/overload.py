@@ -49,6 +49,7 @@ def row(batch: int, share: float, peak: float, load: Load) -> dict[str, Any]:
         "refused_503": len(refused),
         "other_answers": other,
         "unanswered": load.unanswered,
+        "unsent": load.unsent,
         **spread(load.good),
         **({f"refused_{name}": value for name, value in spread(refused).items()} if refused else {}),
     }

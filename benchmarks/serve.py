@@ -75,8 +75,8 @@ def engine_rates(site: Site, batches: list[int], seconds: float) -> dict[int, fl
 
 
 @contextlib.contextmanager
-def constant_server() -> Iterator[int]:
-    """uvicorn with an app that answers a constant, on the core the service is measured on; its port."""
+def constant_server() -> Iterator[tuple[int, int]]:
+    """uvicorn with an app that answers a constant, on the core the service is measured on; its port and process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "uvicorn", "benchmarks.constant_app:app", "--port", str(port)]
@@ -85,7 +85,7 @@ def constant_server() -> Iterator[int]:
     pin(process.pid, 0)
     try:
         uvloop.run(wait_for_port(port))
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -130,8 +130,19 @@ def port_of(server: Server) -> int:
     return int(server.url.rpartition(":")[2])
 
 
-def measure(port: int, requests: list[bytes], options: argparse.Namespace) -> Load:
-    return uvloop.run(closed_loop(port, requests, options.connections, options.seconds))
+def measure(
+    port: int, pids: list[int], requests: list[bytes], options: argparse.Namespace
+) -> tuple[Load, float]:
+    """The load, and the processor time a request took in processes `pids`, in microseconds."""
+    before = processor_seconds(pids)
+    load = uvloop.run(closed_loop(port, requests, options.connections, options.seconds))
+    return load, (processor_seconds(pids) - before) / max(load.all, 1) * 1e6
+
+
+def processor_seconds(pids: list[int]) -> float:
+    """What all threads of some processes have had of the processors so far."""
+    threads = [thread for pid in pids for thread in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -140,20 +151,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for listed in options.rows:
         site = site_of(listed)
         engine = engine_rates(site, options.batches, options.seconds / 3)
-        with constant_server() as port:
-            constant = measure(port, check_requests("x", 1), options)
+        with constant_server() as (port, pid):
+            constant, constant_us = measure(port, [pid], check_requests("x", 1), options)
         rows = []
         for workers in options.workers:
             with service(site, workers) as server:
                 for form in FORMATS:
                     for batch in options.batches:
-                        load = measure(port_of(server), check_requests(server.key, batch, form), options)
-                        rows.append(row(workers, form, batch, load, constant, engine[batch]))
+                        requests = check_requests(server.key, batch, form)
+                        load, micro = measure(port_of(server), worker_pids(server), requests, options)
+                        measured = row(workers, form, batch, load, constant, engine[batch])
+                        rows.append({**measured, "processor_us_per_request": round(micro, 1)})
         lists.append(
             {
                 "listed": listed,
                 "constant_requests_per_second": round(constant.rate, 1),
-                "engine_us_per_query": {str(batch): round(micro, 2) for batch, micro in engine.items()},
+                "constant_processor_us": round(constant_us, 1),
+                "engine_us_per_query": {str(batch): round(us, 2) for batch, us in engine.items()},
                 "rows": rows,
             }
         )
@@ -214,6 +228,7 @@ def main() -> None:
         "requests_per_second",
         "hashes_per_second",
         "goal_ratio",
+        "processor_us_per_request",
         "p50_us",
         "p99_us",
     ]

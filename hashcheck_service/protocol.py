@@ -40,7 +40,7 @@ class CheckProtocol(HttpToolsProtocol):
         self._refusal: Callable[[], bytes] = self.app_state["refusal"]
         self._dated: tuple[object, bytes] = (None, b"")
         self._between = True  # requests: nothing of the next has been parsed
-        self._in_head = False
+        self._in_head = True  # or before the first
         self._heard = self.loop.time()  # of the last answer, or refusal, on this connection
         self._head_seconds: float = self.app_state["head_seconds"]
         self._timer = self.loop.call_later(self._head_seconds, self._look_after)
@@ -111,7 +111,7 @@ class CheckProtocol(HttpToolsProtocol):
         """Close the connection if it has been silent for too long, or is at a head for too long; else look again."""
         if self.transport.is_closing():
             return
-        limit = self._head_seconds if self._in_head or self.cycle is None else self.timeout_keep_alive
+        limit = self._head_seconds if self._in_head else self.timeout_keep_alive
         left = limit - (self.loop.time() - self._heard) if self._is_idle() else limit
         if left <= 0:
             self.transport.close()
@@ -134,7 +134,7 @@ class CheckProtocol(HttpToolsProtocol):
 
     def _answered(self, data: bytes) -> None:
         self.server_state.total_requests += 1
-        self._heard = self.loop.time()
+        self._heard, self._in_head = self.loop.time(), False
         self.transport.write(data)
 
 
