@@ -56,7 +56,7 @@ class Limits(BaseModel):
     head_seconds: Seconds = 10.0
     # One byte a second must not hold a connection for ever.
     body_seconds: Seconds = 10.0
-    # Beyond this many checks in hand a new one would only wait; it is refused at once.
+    # Beyond this many checks that wait for something (a body, a thread, the hit log) a new one would only wait too.
     max_checks_in_hand: Positive = 256
     # What comes in one turn of the event loop is answered within so long: a thousand connections that speak at once
     # take half of it. The next are refused, which takes a fifth of an answer's time.
