@@ -117,7 +117,7 @@ def _read_one(tables: Mapping[str, HashTable], refs: Sequence[str], given: Given
     read = _read(table.hash_type, given, decode)
     if isinstance(read, Reason):
         return Batch(refs, (), {0: [read]})
-    return Batch(refs, (Asked(table.hash_type, np.frombuffer(read, np.uint8).reshape(1, -1), _FIRST),))
+    return Batch(refs, (Asked(table.hash_type, np.frombuffer(read, np.uint8)[None], _FIRST),))
 
 
 def _all_at_once(

@@ -77,8 +77,11 @@ class Service:
         unless the operator chose `serve_stale`."""
         if snapshot is None:
             raise no_snapshot()
+        now = self.clock()
+        if now < snapshot.expires_at:  # as nearly always
+            return snapshot
         try:
-            check_expiry(snapshot.expires_at, self.clock())
+            check_expiry(snapshot.expires_at, now)
         except HashcheckError as error:
             if not self.settings.serve_stale:
                 raise from_error(error) from None
