@@ -89,8 +89,6 @@ def _chosen(config: BuildConfig, names: list[str]) -> list[FeedConfig]:
 def _table(results: list[Fetched]) -> Table:
     table = Table("feed", "batch", "", "pages", "entries", "bytes", "")
     for result in results:
-        odd = [f"{result.damaged} damaged"] if result.damaged else []
-        odd += [f"{result.repeated} pages twice"] if result.repeated else []
         table.add_row(
             result.feed,
             result.batches[-1],
@@ -98,6 +96,6 @@ def _table(results: list[Fetched]) -> Table:
             f"{result.pages:,}",
             f"{result.rows:,}",
             f"{result.size:,}",
-            ", ".join(odd),
+            f"{result.damaged} damaged" if result.damaged else "",
         )
     return table

@@ -36,7 +36,7 @@ class Progress(Protocol):
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """What a run brought. `repeated` pages came twice: that changes nothing, and says something of the source."""
+    """What a run brought. `damaged` pages are those that a person chose to go past."""
 
     feed: str
     batches: list[str]
@@ -45,7 +45,6 @@ class Fetched(msgspec.Struct, frozen=True):
     rows: int
     size: int
     damaged: int
-    repeated: int
 
 
 def _wall_clock() -> datetime:
@@ -92,7 +91,6 @@ def fetch_feed(feed: FeedConfig, folder: BatchFolder, world: Surroundings, wishe
 def _told(sealed: Sequence[Sealed]) -> Fetched:
     seals = [batch.seal for batch in sealed]
     pages = [page for seal in seals for page in seal.pages]
-    digests = [page.sha256 for page in pages if page.rows]
     return Fetched(
         feed=seals[-1].feed,
         batches=[batch.id for batch in sealed],
@@ -101,7 +99,6 @@ def _told(sealed: Sequence[Sealed]) -> Fetched:
         rows=sum(page.rows for page in pages),
         size=sum(page.size for page in pages),
         damaged=sum(bool(page.damaged) for page in pages),
-        repeated=len(digests) - len(set(digests)),
     )
 
 
