@@ -1,5 +1,6 @@
 """What the tests of fetching share: feeds of the simulated sources, and what is listed in the end."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,6 +47,19 @@ def fetch_section(kind: str, url: str) -> dict[str, Any]:
     }[kind]
 
 
+def feed_toml(keys: dict[str, Any]) -> str:
+    """One feed as feeds.toml has it."""
+    fetch = "".join(f"{name} = {json.dumps(value)}\n" for name, value in keys["fetch"].items())
+    own = "".join(
+        f"{name} = {{{', '.join(f'{k} = {json.dumps(v)}' for k, v in value.items())}}}\n"
+        if isinstance(value, dict)
+        else f"{name} = {json.dumps(value)}\n"
+        for name, value in keys.items()
+        if name != "fetch"
+    )
+    return f"[[feed]]\n{own}[feed.fetch]\n{fetch}"
+
+
 @dataclass
 class Told:
     """A progress that remembers."""
@@ -74,16 +88,29 @@ class Desk:
     ahead: Callable[[datetime], datetime] = lambda now: now
 
     @property
-    def config(self) -> BuildConfig:
-        feed = {
+    def feed_keys(self) -> dict[str, Any]:
+        return {
             "name": "source",
             "format": self.kind,
             "fetch": {**fetch_section(self.kind, self.server.url), **self.limits},
             **MEANING[self.kind],
             **self.more,
         }
+
+    @property
+    def config(self) -> BuildConfig:
+        feed = self.feed_keys
         snapshot = {"expires_after": "7d", "signing_key": self.root / "key.pem"}
         return BuildConfig.model_validate({"snapshot": snapshot, "feed": [feed], "batches": self.batches})
+
+    def write_config(self, path: Path) -> None:
+        """The same as a file, for a process."""
+        path.write_text(
+            f'[snapshot]\nexpires_after = "7d"\nsigning_key = "keys/builder.pem"\n{feed_toml(self.feed_keys)}'
+        )
+
+    def names_in(self, root: Path) -> list[str]:
+        return batch_folder(self.config, self.feed, root).names()
 
     @property
     def feed(self) -> FeedConfig:

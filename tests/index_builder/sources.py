@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, quote_plus, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
 from tests.specimens.feeds import NCMEC_NS, md5
@@ -281,10 +281,10 @@ def _allowed(headers: Any, expected: str, answer: Callable[[], Answer]) -> Answe
     return answer() if headers["Authorization"] == expected else Answer(b"", 401)
 
 
-def forms_of(secret: str) -> set[bytes]:
-    """A secret as it is, as an address has it, and as Basic has it with the user."""
-    basic = base64.b64encode(f"{USER}:{secret}".encode())
-    return {secret.encode(), quote(secret, safe="").encode(), basic}
+def forms_of(secret: str) -> list[bytes]:
+    """A secret as it is, as an address has it, and the password as Basic has it with the user."""
+    basic = [base64.b64encode(f"{USER}:{secret}".encode())] if secret == PASSWORD else []
+    return [secret.encode(), quote(secret, safe="").encode(), quote_plus(secret).encode(), *basic]
 
 
 @contextmanager

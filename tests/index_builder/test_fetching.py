@@ -243,7 +243,7 @@ def test_a_full_fetch_takes_the_place_of_all_before_it(desk: Desk) -> None:
     assert desk.listed() == md5s(0, 1, 2, 3, 4, 6, 7)
 
 
-@settings(max_examples=7, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_any_story_the_list_is_what_the_source_says(
     data: st.DataObject, desk: Desk, tmp_path_factory: pytest.TempPathFactory
