@@ -55,7 +55,9 @@ class Client:
         self._pace = Pace(config.min_bytes_per_second)
         self._clock = clock
         try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody yet: enough for loopback in clear
+            context = ssl.SSLContext(
+                ssl.PROTOCOL_TLS_CLIENT
+            )  # trusts nobody yet: enough for loopback in clear
             if url.startswith("https:"):
                 context = ssl.create_default_context(cafile=config.ca)
             self._http = httpx.Client(verify=context, timeout=_TIMEOUT, trust_env=False)
