@@ -38,6 +38,13 @@ class PageError(TransientError):
     """An answer came, and it is not a page of what was asked for. Once may be chance; it is kept for a person."""
 
 
+class HtmlError(PageError):
+    """An HTML page: of a proxy, a login, an apology. It says nothing of the list, so nothing of the list is passed."""
+
+    def __init__(self) -> None:
+        super().__init__("it is an HTML page, as a proxy or a login sends")
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What to ask for: a path below the feed's address. Neither it nor the parameters hold a credential."""
@@ -84,7 +91,7 @@ class Client:
             except OSError as error:
                 raise transport_error(to, error, "written") from None
         if kind.partition(";")[0].strip().lower() in ("text/html", "application/xhtml+xml"):
-            raise PageError("it is an HTML page, as a proxy or a login sends")
+            raise HtmlError
 
     def post(self, ask: Ask, form: Mapping[str, str]) -> bytes:
         """The answer to a form; raises as `get` does."""

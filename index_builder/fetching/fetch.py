@@ -19,12 +19,13 @@ from hashcheck_core.snapshot.files import transport_error
 from index_builder.batches.folder import BatchFolder, Sealed
 from index_builder.batches.incoming import Begin, Incoming, page_of
 from index_builder.config import FeedConfig
-from index_builder.fetching.client import MAX_AHEAD, Ask, PageError
+from index_builder.fetching.client import MAX_AHEAD, Ask, HtmlError, PageError
 from index_builder.fetching.poller import Step
 from index_builder.fetching.retry import Patience, TransientError
 from index_builder.fetching.source import Source
 
 _MAX_DAMAGED: Final = 20  # pages kept aside; the oldest make room
+_MAX_PASSED: Final = 10  # of one batch; a source with more of them is not what it should be
 
 
 class Progress(Protocol):
@@ -229,13 +230,15 @@ class _Poll:
             ) from None
         checkpoint = step.checkpoint or incoming.checkpoint
         page = page_of(part, name, rows, redacted=redacted, damaged=damaged) if step.keep else None
-        incoming.step(self._world.clock(), step.cursor, checkpoint, page)
+        incoming.step(self._world.clock(), step.cursor, checkpoint, page, drop=step.drop)
 
     def _past(self, error: PageError, cursor: str) -> tuple[Step, str]:
         """The step past a page that stays damaged, where a person chose to go past it."""
         incoming, poller = self._incoming, self._source.poller
         kept = self._keep_aside(incoming.part)
-        way = poller.past(incoming.part, cursor, incoming.checkpoint)
+        way = (
+            None if isinstance(error, HtmlError) else poller.past(incoming.part, cursor, incoming.checkpoint)
+        )
         number = len(incoming.pages) + 1
         if way is None or not self._skip_damaged:
             advice = (
@@ -247,7 +250,15 @@ class _Poll:
                 f"Feed {self._name!r}: page {number} is damaged: {error.problem}; the answer is kept in {kept}.",
                 next_step=f"Show it to whoever keeps the source, and run fetch again; {advice}.",
             ) from None
-        self._tell(f"goes past page {number}, which is damaged: {error.problem}")
+        if not way.keep:
+            self._tell(f"page {number} is damaged, {error.problem}: asks for the same in smaller parts")
+        elif sum(bool(page.damaged) for page in incoming.pages) >= _MAX_PASSED:
+            raise FeedError(
+                f"Feed {self._name!r}: page {number} is damaged: {error.problem}; {_MAX_PASSED} before it were too.",
+                next_step="That is no accident: show them to whoever keeps the source. Then: fetch --restart",
+            )
+        else:
+            self._tell(f"goes past page {number}, which is damaged: {error.problem}")
         return way, error.problem
 
     def _keep_aside(self, part: Path) -> Path:

@@ -4,7 +4,8 @@
   in, and nothing but the end of a whole range is ever a checkpoint.
 - The link to the next page is a path below the root. It is followed as it is, and not after twelve hours: then the
   range begins again.
-- A range that holds too much is asked for in parts, so that what has to begin again is never much.
+- A range that holds too much is asked for in parts, so that what has to begin again is never much. So is one with a
+  page that stays damaged, if a person wants to go past that: down to the second it is in, which then is passed.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -65,8 +66,7 @@ class NcmecPoller(Poller):
         link = _next(page)
         start, end = at.ranges[0]
         if not link:
-            rest = at.ranges[1:]
-            return Step(_encode(_Cursor(rest)), "") if rest else Step(None, _iso(end))
+            return _after(at.ranges)
         if at.pages == 0 and _expected(link) > MAX_RANGE_ENTRIES and end - start > 1:
             return Step(_encode(_Cursor([*_parts(start, end), *at.ranges[1:]])), keep=False)
         return Step(_encode(_Cursor(at.ranges, link, at.pages + 1)))
@@ -76,6 +76,19 @@ class NcmecPoller(Poller):
         if not begun.next or now - at < _LINK_GOOD_FOR:
             return None
         return Step(_encode(_Cursor(begun.ranges)), drop=begun.pages)
+
+    def past(self, page: Path, cursor: str, checkpoint: str) -> Step:
+        at = _decode(cursor)
+        start, end = at.ranges[0]
+        if end - start > 1:
+            smaller = _Cursor([*_parts(start, end), *at.ranges[1:]])
+            return Step(_encode(smaller), keep=False, drop=at.pages)
+        return _after(at.ranges)
+
+
+def _after(ranges: list[tuple[int, int]]) -> Step:
+    """The step from the last page of the first range to the next one, or to the end."""
+    return Step(_encode(_Cursor(ranges[1:]))) if ranges[1:] else Step(None, _iso(ranges[0][1]))
 
 
 def _next(page: Path) -> str:

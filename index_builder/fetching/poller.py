@@ -14,7 +14,7 @@ import msgspec
 
 from hashcheck_core.errors import FeedError
 from index_builder.config import FeedConfig
-from index_builder.fetching.client import Ask, Client, PageError
+from index_builder.fetching.client import Ask, Client, HtmlError, PageError
 from index_builder.fetching.credentials import Credentials
 from index_builder.formats import FORMATS
 from index_builder.formats.record import BadRow, Reason
@@ -75,7 +75,10 @@ class Poller:
         return None
 
     def past(self, page: Path, cursor: str, checkpoint: str) -> Step | None:
-        """The way past a page that stays damaged, as far as what can be read of it shows one."""
+        """The way past a page that stays damaged, as far as what can be read of it shows one.
+
+        With `keep` false the same is asked for in another way first.
+        """
         return None
 
 
@@ -85,7 +88,7 @@ def entries(page: Path, feed: FeedConfig) -> int:
         with page.open("rb") as file:
             head = file.read(_SNIFFED).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
             if head.startswith((b"<!doctype html", b"<html")):
-                raise PageError("it is an HTML page, as a proxy or a login sends")
+                raise HtmlError
             file.seek(0)
             count = 0
             for _, group in groupby(FORMATS[feed.format](SourceFile(file), feed), lambda item: item.line):

@@ -243,7 +243,7 @@ def test_a_full_fetch_takes_the_place_of_all_before_it(desk: Desk) -> None:
     assert desk.listed() == md5s(0, 1, 2, 3, 4, 6, 7)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_after_any_story_the_list_is_what_the_source_says(
     data: st.DataObject, desk: Desk, tmp_path_factory: pytest.TempPathFactory
@@ -381,11 +381,36 @@ def test_stopncii_page_of_which_nothing_can_be_read_is_passed_in_a_stride(
 ) -> None:
     desk = Desk(server, "stopncii", tmp_path)
     server.put(Entry(20, START + timedelta(minutes=30)))
-    server.spoil = lambda path, body: HTML if second_page(path) else body
+    server.spoil = lambda path, body: b"\0" if second_page(path) else body
     desk.fetch(skip_damaged=True)
     ten_minutes_on = int((START + timedelta(minutes=12)).timestamp())  # after the last record that came
     assert f"startTimestamp={ten_minutes_on}" in server.asked[-1]
     assert md5(20) in desk.listed()
+
+
+def test_an_html_page_is_never_gone_past(desk: Desk) -> None:
+    desk.server.fail(99, Answer(HTML), desk.data)
+    with pytest.raises(FeedError, match="no way past it"):
+        desk.fetch(skip_damaged=True)
+
+
+def test_a_source_with_nothing_but_damage_is_not_gone_past(server: Sources, tmp_path: Path) -> None:
+    desk = Desk(server, "stopncii", tmp_path)
+    server.spoil = lambda path, body: b"{"
+    with pytest.raises(FeedError, match="10 before it were too"):
+        desk.fetch(skip_damaged=True)
+    assert desk.folder.names() == []
+
+
+def test_ncmec_is_asked_around_a_damaged_page_second_by_second(ncmec: Desk) -> None:
+    ncmec.server.spoil = lambda path, body: body[: body.index(b"image5")] if b"image5" in body else body
+    with pytest.raises(FeedError, match="--skip-damaged source"):
+        ncmec.fetch()
+    later(ncmec.server, hours=-23)
+    fetched = ncmec.fetch(skip_damaged=True)
+    assert fetched.damaged in (1, 2)  # the second that it is in begins one range and ends another
+    assert ncmec.listed() == md5s(0, 1, 2, 3, 4, 6, 7)
+    assert set(ncmec.rejects.counts) == {"malformed_row"}
 
 
 # ThreatExchange
