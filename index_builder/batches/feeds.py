@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError, FeedError
 from hashcheck_core.snapshot.files import read_limited, transport_error
-from hashcheck_core.snapshot.signing import TrustedKeys, load_private, load_public
+from hashcheck_core.snapshot.signing import TrustedKeys, key_id, load_private, load_public
 from index_builder.batches.folder import BatchFolder, Sealed
 from index_builder.batches.seal import Page, damaged
 from index_builder.config import DELTA_FORMATS, BuildConfig, FeedConfig
@@ -83,6 +83,11 @@ def batch_folder(config: BuildConfig, feed: FeedConfig, root: Path, *, signing: 
     keys: list[Ed25519PrivateKey] = []
     if signing and section.signing_key is not None:
         keys = [load_private(read_limited(section.signing_key, _MAX_KEY_BYTES, follow_links=True))]
+    if signing and trusted and not {key_id(key.public_key()) for key in keys} & set(map(key_id, trusted)):
+        raise ConfigError(
+            "What is fetched here would not count: `batches.signing_key` is none of `batches.trusted_keys`.",
+            next_step="Name the private key of one of them, or add its .pub file to them.",
+        )
     return BatchFolder(
         root, feed.name, feed.format, trusted=TrustedKeys.of(trusted) if trusted else None, signing=keys
     )
@@ -115,6 +120,8 @@ def _fetched(config: BuildConfig, feed: FeedConfig, root: Path | None, *, fresh_
         )
     delta = feed.format in DELTA_FORMATS
     if not delta:
+        if len(batches[-1].seal.pages) != 1:
+            raise damaged(batches[-1].id, "a file is one page")
         check_pages(batches[-1], batches[-1].seal.pages)
     return FetchedFeed.of(feed, batches, folder.state if delta and not fresh_state else None)
 

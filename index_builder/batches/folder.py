@@ -110,15 +110,12 @@ class BatchFolder:
         path = self.path / name
         try:
             data = read_limited(path / SEAL_NAME, seals.MAX_SEAL_BYTES)
-            signature = b"" if self._trusted is None else read_limited(
-                path / SIGNATURE_NAME, MAX_SIGNATURE_BYTES
-            )  # fmt: skip
         except (TransportError, SnapshotError) as error:
             raise damaged(name, error.message.rstrip(".")) from None
         if self._trusted is not None:
             try:
-                self._trusted.verify(data, signature)
-            except SnapshotError:
+                self._trusted.verify(data, read_limited(path / SIGNATURE_NAME, MAX_SIGNATURE_BYTES))
+            except (TransportError, SnapshotError):
                 raise damaged(name, "it is not signed by a key of `batches.trusted_keys`") from None
         found = seals.decode(name, data)
         if (found.feed, found.feed_format) != (self._name, self._format):
@@ -138,12 +135,13 @@ class BatchFolder:
         except OSError as error:
             raise transport_error(path, error, "opened") from None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TransportError(
+                    f"Another fetch of feed {self._name!r} is at work.", next_step="Wait until it is done."
+                ) from None
             yield
-        except BlockingIOError:
-            raise TransportError(
-                f"Another fetch of feed {self._name!r} is at work.", next_step="Wait until it is done."
-            ) from None
         finally:
             os.close(descriptor)
 

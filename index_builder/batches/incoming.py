@@ -142,9 +142,8 @@ class Incoming:
             if page is not None:
                 with self.part.open("rb") as file:
                     os.fsync(file.fileno())
-                self.part.rename(
-                    self.path / page.name
-                )  # a name that a power cut takes back is missed in `_is_here`
+                # A name that a power cut takes back is missed by `_is_here`: no need to wait for the folder too.
+                self.part.rename(self.path / page.name)
             with (self.path / _JOURNAL).open("ab") as journal:
                 journal.write(msgspec.json.encode(line) + b"\n")
                 journal.flush()

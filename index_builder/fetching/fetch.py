@@ -83,7 +83,7 @@ def fetch_feed(feed: FeedConfig, folder: BatchFolder, world: Surroundings, wishe
             Incoming.discard(folder.incoming)
         resumed = poll.open(full=wishes.full)
         sealed = [poll.run()]
-        if resumed and not source.is_file:
+        if resumed:
             poll.open(full=False)  # what has come since the run began that now is at its end
             sealed.append(poll.run())
     return _told(sealed)
@@ -156,6 +156,8 @@ class _Poll:
             return True, ", for the first time"
         if full:
             return True, ", as asked"
+        if last.seal.source != self._source.address:
+            return True, ", for it comes from another address now"
         age = now - last.seal.started_at
         if poller.tombstones_for is not None and age > poller.tombstones_for:
             return True, (
@@ -182,12 +184,7 @@ class _Poll:
             instead = poller.resume(cursor, self._incoming.checkpoint, self._incoming.at, now)
             if instead is not None and instead.cursor is not None:
                 self._tell("its link to the next page is too old: it asks again from where that is sure")
-                self._incoming.step(
-                    now,
-                    instead.cursor,
-                    self._incoming.checkpoint,
-                    drop=min(instead.drop, len(self._incoming.pages)),
-                )
+                self._incoming.step(now, instead.cursor, self._incoming.checkpoint, drop=instead.drop)
                 self._asked.clear()
                 continue
             self._page(cursor)

@@ -37,9 +37,10 @@ class Source:
         self.feed = feed
         self.config = feed.fetch
         self.poller = POLLERS.get(feed.format, FilePoller)(feed)
-        self.address = str(self.config.path or self.config.url or DEFAULT_URLS[feed.format])
+        url = self.config.url or DEFAULT_URLS.get(feed.format, "https://localhost")
+        # What stands in seals. Where it changes, the list is another one.
+        self.address = str(self.config.path or "/".join(filter(None, (url, self.config.privacy_group))))
         self._credentials = Credentials(feed.name, self.config)
-        url = "https://localhost" if self.config.path is not None else self.address
         self._client = Client(feed.name, url, self.config, clock)
         self._headers: dict[str, str] = {}
 

@@ -181,6 +181,8 @@ def test_batches_count_only_when_signed_where_the_config_asks_for_it(server: Sou
     desk = Desk(server, "tat", tmp_path, batches=ours)
     desk.fetch()
     assert desk.listed() == {md5(n) for n in range(5)}
+    with pytest.raises(ConfigError, match="would not count"):
+        Desk(server, "tat", tmp_path, batches={**ours, "signing_key": tmp_path / "stranger.pem"}).fetch()
     # A stranger can make a whole batch, and not one that is signed.
     forged = Desk(server, "tat", tmp_path / "forged", batches={"signing_key": tmp_path / "stranger.pem"})
     server.put(Entry(66))
