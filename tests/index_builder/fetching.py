@@ -6,15 +6,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from index_builder.batches.feeds import batch_folder, with_batches
 from index_builder.batches.folder import BatchFolder
 from index_builder.config import BuildConfig, FeedConfig
+from index_builder.fetching.client import Ask
 from index_builder.fetching.fetch import Fetched, Surroundings, Wishes, fetch_feed
 from index_builder.fetching.retry import Patience
 from index_builder.reading import FeedReading
 from index_builder.rejects import RejectLog
-from tests.index_builder.sources import FUNCTION_KEY, GROUP, PASSWORD, SUBSCRIPTION_KEY, TOKEN, USER, Sources
+from tests.index_builder.sources import (
+    FUNCTION_KEY,
+    GROUP,
+    PASSWORD,
+    SUBSCRIPTION_KEY,
+    TOKEN,
+    USER,
+    Sources,
+    basic,
+)
 
 ENVIRONMENT = {
     "T_USER": USER,
@@ -132,6 +143,21 @@ class Desk:
             lambda attempts: Patience(attempts, self.waits.append, lambda: 1.0),
         )
         return fetch_feed(self.feed, self.folder, world, Wishes(**wishes))
+
+    def a_page(self, ask: Ask) -> bytes:
+        """What the source sends for `ask` to whoever may ask."""
+        root = fetch_section(self.kind, "")["url"]
+        target = f"{root}{ask.path}?{urlencode(ask.params)}"
+        self.server.tokens.append("token")
+        allowed = {
+            "ncmec": {"Authorization": basic()},
+            "tat": {"Authorization": "Bearer token"},
+            "threatexchange": {"Authorization": f"Bearer {TOKEN}"},
+            "stopncii": {"x-functions-key": FUNCTION_KEY, "Ocp-Apim-Subscription-Key": SUBSCRIPTION_KEY},
+        }
+        answer = self.server.answer("GET", target, allowed[self.kind], b"")
+        assert answer.status == 200
+        return answer.body
 
     def read(self, *, fresh_state: bool = False) -> FeedReading:
         """A reading of the feed as a build does it, at its end."""

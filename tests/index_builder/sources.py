@@ -119,7 +119,7 @@ class Sources(http.server.ThreadingHTTPServer):
             for name in ("start", "nextPageToken", "after"):
                 query.pop(name, None)
         if parts.path == "/hashsharing/v2/entries":
-            return _allowed(headers, _basic(), lambda: self._ncmec(query))
+            return _allowed(headers, basic(), lambda: self._ncmec(query))
         if parts.path == "/v1/FetchHashes":
             if (headers["x-functions-key"], headers["Ocp-Apim-Subscription-Key"]) != (
                 FUNCTION_KEY,
@@ -273,7 +273,7 @@ def _descriptor(e: Entry) -> dict[str, object]:
     return {"id": "d", "owner": {"id": "o"}, "status": "MALICIOUS", "tags": [e.code]}
 
 
-def _basic() -> str:
+def basic() -> str:
     return f"Basic {base64.b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 
 

@@ -1,6 +1,7 @@
 """Polling: every source by its own rules, over real sockets, with whatever goes wrong on the way."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashcheck_core.errors import ConfigError, FeedError, HashcheckError, TransportError
+from hashcheck_stores.store import Pace
+from index_builder.fetching.client import Ask, PageError
+from index_builder.fetching.poller import entries
+from index_builder.fetching.retry import TransientError
+from index_builder.fetching.source import Source
 from tests.index_builder.fetching import ENVIRONMENT, POLLED, Desk
 from tests.index_builder.sources import START, Answer, Entry, Sources, sources
 from tests.servers import https_server
@@ -278,6 +284,28 @@ def test_after_any_story_the_list_is_what_the_source_says(
     assert desk.listed(fresh_state=True) == wanted
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_a_source_sends_is_a_step_or_a_page_error(data: st.DataObject, desk: Desk) -> None:
+    """A page is damaged here and there; no other error comes of it than the one that keeps it for a person."""
+    with Source(desk.feed, lambda: desk.server.clock) as source:
+        poller = source.poller
+        cursor = poller.begin("", desk.server.clock).cursor
+        page = bytearray(desk.a_page(poller.ask(cursor)))
+        for _ in range(data.draw(st.integers(0, 4))):
+            place = data.draw(st.integers(0, len(page) - 1))
+            page[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+        part = desk.root / "page"
+        part.write_bytes(page)
+        with suppress(PageError):
+            entries(part, desk.feed)
+            step = poller.read(part, cursor, desk.server.clock)
+            if step.cursor is not None:
+                assert poller.ask(step.cursor) != poller.ask(cursor)
+        passed = poller.past(part, cursor, "")
+        assert passed is None or passed.cursor is None or poller.ask(passed.cursor)
+
+
 # NCMEC
 
 
@@ -507,6 +535,13 @@ def test_a_file_of_this_machine_is_sealed_like_any_other(server: Sources, tmp_pa
 
 
 # Limits, waits and addresses
+
+
+def test_an_answer_that_trickles_is_broken_off(listfile: Desk) -> None:
+    source = Source(listfile.feed, lambda: listfile.server.clock)
+    source._client._pace = Pace(bytes_per_second=1e15, grace_seconds=0)
+    with source, pytest.raises(TransientError, match="too slowly"):
+        source.get(Ask(""), listfile.root / "part")
 
 
 def test_waits_double_and_a_source_may_ask_for_longer_ones_but_not_for_ever(listfile: Desk) -> None:
