@@ -69,10 +69,14 @@ class SnapshotSection(_Section):
 
 
 class BatchesSection(_Section):
-    """Who signs the batches that are fetched here, and whose signature a build asks for."""
+    """Who signs the batches that are fetched here, and whose signature a build asks for.
+
+    `keep_superseded`: how many batches before the last full one stay on disk; all, where it is not given.
+    """
 
     signing_key: File | None = None
     trusted_keys: tuple[File, ...] = ()
+    keep_superseded: int | None = Field(default=None, ge=0)
 
 
 class FeedConfig(_Section):

@@ -190,9 +190,12 @@ class DeltaState:
         try:
             yield
         except sqlite3.Error as error:
+            busy = getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY"
             raise TransportError(
                 f"{self._path} could not be used ({error}).",
-                next_step="Check the disk; the file may be removed, it is made anew from the batches.",
+                next_step="Another build is at work with it: wait until it is done."
+                if busy
+                else "Check the disk; the file may be removed, it is made anew from the batches.",
             ) from None
 
 

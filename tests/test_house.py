@@ -23,7 +23,7 @@ from hashcheck_service.batches import Reason as CheckReason
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.settings import Limits, Settings
-from index_builder.config import DELTA_FORMATS, BuildConfig
+from index_builder.config import DELTA_FORMATS, BatchesSection, BuildConfig
 from index_builder.durations import parse_duration
 from index_builder.fetching.settings import FetchConfig
 from index_builder.fetching.source import POLLERS
@@ -160,6 +160,7 @@ def test_every_key_of_fetch_is_documented_with_its_default() -> None:
     polled = {feed.format for feed in config.feed if feed.fetch is not None}
     assert polled >= {*POLLERS, "csv"}
     assert set(POLLERS) == DELTA_FORMATS
+    assert set(tomllib.loads(example)["batches"]) == set(BatchesSection.model_fields)
 
 
 def test_the_pages_of_figures_are_made_from_their_numbers() -> None:

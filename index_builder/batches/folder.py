@@ -6,6 +6,7 @@ the one before it, so that none in between can be missing unseen. What a page sa
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +100,17 @@ class BatchFolder:
         if found:
             raise self._gap(found[-1])
         return []
+
+    def prune(self, keep: int) -> None:
+        """Remove what a full batch has taken the place of, but the last `keep` of it. Nothing in force is touched."""
+        in_force = self.in_force()
+        if not in_force:
+            return
+        superseded = [name for name in self.names() if name < in_force[0].id]
+        for name in superseded[: len(superseded) - keep]:
+            shutil.rmtree(
+                self.path / name, ignore_errors=True
+            )  # what is left of one is never read, and goes next time
 
     def _gap(self, after: Sealed) -> FeedError:
         return FeedError(

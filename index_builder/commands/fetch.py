@@ -50,12 +50,13 @@ def fetch(
     settings = load_config(config)
     results: list[Fetched] = []
     errors: dict[str, HashcheckError] = {}
+    wishes = Wishes(full, restart, skip_damaged, settings.batches.keep_superseded)
     with fetching_shown() as progress:
         world = Surroundings(progress, clock)
         for feed in _chosen(settings, feeds or []):
             try:
                 folder = batch_folder(settings, feed, batches, signing=True)
-                results.append(fetch_feed(feed, folder, world, Wishes(full, restart, skip_damaged)))
+                results.append(fetch_feed(feed, folder, world, wishes))
             except HashcheckError as error:
                 errors[feed.name] = error
                 progress.step(f"{feed.name}: failed")

@@ -67,6 +67,7 @@ class Wishes(NamedTuple):
     full: bool = False
     restart: bool = False
     skip_damaged: bool = False
+    keep_superseded: int | None = None
 
 
 def fetch_feed(feed: FeedConfig, folder: BatchFolder, world: Surroundings, wishes: Wishes) -> Fetched:
@@ -86,6 +87,8 @@ def fetch_feed(feed: FeedConfig, folder: BatchFolder, world: Surroundings, wishe
         if resumed:
             poll.open(full=False)  # what has come since the run began that now is at its end
             sealed.append(poll.run())
+        if wishes.keep_superseded is not None:
+            folder.prune(wishes.keep_superseded)
     return _told(sealed)
 
 

@@ -136,7 +136,7 @@ class Desk:
     def folder(self) -> BatchFolder:
         return batch_folder(self.config, self.feed, self.root, signing=True)
 
-    def fetch(self, **wishes: bool) -> Fetched:
+    def fetch(self, **wishes: Any) -> Fetched:
         world = Surroundings(
             self.told,
             lambda: self.ahead(self.server.clock),

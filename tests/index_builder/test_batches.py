@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hashcheck_core.errors import ConfigError, FeedError
+from hashcheck_core.errors import ConfigError, FeedError, TransportError
 from hashcheck_core.snapshot.signing import generate_pair
 from index_builder.batches import seal as seals
 from index_builder.config import FeedConfig
@@ -183,6 +183,26 @@ def test_a_full_fetch_mends_what_is_missing_or_damaged(desk: Desk) -> None:
     assert desk.listed() == {md5(n) for n in range(7)}
     assert first.exists()
     assert third.exists()
+
+
+def test_batches_that_a_full_one_has_replaced_are_removed_where_that_is_asked_for(desk: Desk) -> None:
+    desk.fetch(keep_superseded=0)
+    assert len(desk.folder.names()) == 4  # the first is the full one: they are all in force
+    desk.fetch(full=True)
+    assert len(desk.folder.names()) == 5
+    desk.fetch(keep_superseded=1)
+    assert [int(name[:8]) for name in desk.folder.names()] == [4, 5, 6]
+    assert [batch.seal.full for batch in desk.folder.in_force()] == [True, False]
+    assert desk.listed() == {md5(n) for n in range(7)}
+
+
+def test_a_state_that_cannot_be_used_says_what_to_do(desk: Desk) -> None:
+    desk.folder.state.write_bytes(b"this is no database, and never was one" * 100)
+    with pytest.raises(TransportError, match="the file may be removed"):
+        desk.read()
+    for left in desk.folder.path.glob("state.sqlite*"):
+        left.unlink()
+    assert desk.listed() == {md5(n) for n in range(7)}
 
 
 def test_a_batch_of_another_feed_is_refused(desk: Desk) -> None:
