@@ -5,12 +5,14 @@ import typer
 from hashcheck_core.command_line import run
 from index_builder.commands.build import build
 from index_builder.commands.diff import diff
+from index_builder.commands.fetch import fetch
 from index_builder.commands.keys import identity, keygen, keys_app
 from index_builder.commands.publish import publish, rollback, sign, verify
 from index_builder.commands.retract import add, reinstate, retract
 
 app = typer.Typer(
-    help="Build, verify and publish the signed snapshots that hashcheck-service serves. Works offline.\n\n"
+    help="Build, verify and publish the signed snapshots that hashcheck-service serves.\n\n"
+    "Only `fetch`, and stores that are elsewhere, need a network.\n\n"
     "Exit codes: 0 done; 1 the data are bad; 2 it could not be tried.",
     no_args_is_help=True,
     add_completion=False,
@@ -19,6 +21,7 @@ app = typer.Typer(
 
 app.command()(keygen)
 app.command()(identity)
+app.command()(fetch)
 app.command()(build)
 app.command()(verify)
 app.command()(diff)

@@ -24,6 +24,7 @@ from hashcheck_core.errors import ConfigError, HashcheckError
 from hashcheck_core.hash_types import BUILT_IN_TYPES, HashKind, HashType
 from hashcheck_core.snapshot.files import read_limited
 from index_builder.durations import Duration
+from index_builder.fetching.settings import FetchConfig
 from index_builder.gates.settings import Gates
 from index_builder.known_good import KnownGoodConfig
 
@@ -67,14 +68,29 @@ class SnapshotSection(_Section):
         return self.entry_id_key or self.signing_key.with_suffix(".ids")
 
 
+class BatchesSection(_Section):
+    """Who signs the batches that are fetched here, and whose signature a build asks for.
+
+    `keep_superseded`: how many batches before the last full one stay on disk; all, where it is not given.
+    """
+
+    signing_key: File | None = None
+    trusted_keys: tuple[File, ...] = ()
+    keep_superseded: int | None = Field(default=None, ge=0)
+
+
 class FeedConfig(_Section):
-    """One feed. `source` is the organisation that vouches for it; without it, the feed's own name."""
+    """One feed. `source` is the organisation that vouches for it; without it, the feed's own name.
+
+    It is read from its `path`, or fetched as `fetch` says and read from its batches.
+    """
 
     name: Name
     format: Literal[
         "csv", "jsonl", "lines", "vics", "icse", "scart", "ncmec", "stopncii", "tat", "threatexchange"
     ]
-    path: File
+    path: File = Path()
+    fetch: FetchConfig | None = None
     source: Name | None = None
     categories: Mapping[str, Category] = Field(default_factory=dict)
     category: Category | None = None
@@ -109,6 +125,10 @@ class FeedConfig(_Section):
             raise ValueError(
                 "a `vics` feed, and no other, needs the `profile` its map is for, such as 2.0/US"
             )
+        if ("path" in self.model_fields_set) == (self.fetch is not None):
+            raise ValueError("a feed has a `path` to read, or a section `fetch`, and not both")
+        if self.fetch is not None:
+            self.fetch.check(self.format)
         if Category.TEST in (self.category, *self.categories.values()):
             raise ValueError("category `test` is reserved for the built-in test hashes")
         if self.delivered_at is not None and self.delivered_at.tzinfo is None:
@@ -129,6 +149,7 @@ class BuildConfig(_Section):
     snapshot: SnapshotSection
     feed: tuple[FeedConfig, ...] = Field(min_length=1)
     hash_type: tuple[HashTypeConfig, ...] = ()
+    batches: BatchesSection = Field(default_factory=BatchesSection)
     gates: Gates = Field(default_factory=Gates)
     known_good: tuple[KnownGoodConfig, ...] = ()
 
@@ -171,7 +192,7 @@ def load_config(path: Path) -> BuildConfig:
 
 
 def _resolve(config: BuildConfig, base: Path) -> BuildConfig:
-    section = config.snapshot
+    section, key = config.snapshot, config.batches.signing_key
     return config.model_copy(
         update={
             "snapshot": section.model_copy(
@@ -184,6 +205,17 @@ def _resolve(config: BuildConfig, base: Path) -> BuildConfig:
             "known_good": tuple(
                 known.model_copy(update={"path": base / known.path}) for known in config.known_good
             ),
-            "feed": tuple(feed.model_copy(update={"path": base / feed.path}) for feed in config.feed),
+            "feed": tuple(_resolve_feed(feed, base) for feed in config.feed),
+            "batches": config.batches.model_copy(
+                update={
+                    "signing_key": None if key is None else base / key,
+                    "trusted_keys": tuple(base / trusted for trusted in config.batches.trusted_keys),
+                }
+            ),
         }
     )
+
+
+def _resolve_feed(feed: FeedConfig, base: Path) -> FeedConfig:
+    fetch = None if feed.fetch is None else feed.fetch.resolved(base)
+    return feed.model_copy(update={"path": base / feed.path, "fetch": fetch})

@@ -1,4 +1,4 @@
-"""Progress of a build: bars on a terminal, now and then a line elsewhere. Standard error either way."""
+"""Progress of a build or a fetch: bars on a terminal, now and then a line elsewhere. Standard error either way."""
 
 import sys
 import time
@@ -30,6 +30,12 @@ class _Bars:
             task = self._tasks[name] = self._bars.add_task(name, total=max(total, 1))
         self._bars.update(task, completed=done)
 
+    def fetched(self, name: str, pages: int, rows: int, size: int) -> None:
+        task = self._tasks.get(name)
+        if task is None:  # how much there is, a source does not say
+            task = self._tasks[name] = self._bars.add_task(name, total=None, pages=0, rows=0)
+        self._bars.update(task, completed=size, pages=pages, rows=rows)
+
     def step(self, text: str) -> None:
         self._bars.console.log(text)
 
@@ -43,6 +49,11 @@ class _Lines:
             self._last = time.monotonic()
             self.step(f"{name}: {done:,} of {total:,} bytes")
 
+    def fetched(self, name: str, pages: int, rows: int, size: int) -> None:
+        if time.monotonic() - self._last > _LINE_EVERY_SECONDS:
+            self._last = time.monotonic()
+            self.step(f"{name}: {pages:,} pages, {rows:,} entries, {size:,} bytes")
+
     def step(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
@@ -55,4 +66,16 @@ def shown() -> Iterator[_Bars | _Lines]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        yield _Bars(bars)
+
+
+@contextmanager
+def fetching_shown() -> Iterator[_Bars | _Lines]:
+    """The same for a fetch, which does not know how much is to come."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    counts = TextColumn("{task.fields[pages]:,} pages, {task.fields[rows]:,} entries")
+    with Progress(*columns, counts, console=Console(stderr=True)) as bars:
         yield _Bars(bars)

@@ -1,6 +1,7 @@
 """What a delta feed says after all its batches: the newest word on each entry.
 
-Updates and tombstones come in any order. The word with the latest time of the source's own wins; of two with the same
+It may stay beside the batches it was made from, and be thrown away: made anew from them it says the same. Updates and
+tombstones come in any order. The word with the latest time of the source's own wins; of two with the same
 time a tombstone, and after that the greater by bytes: so any order of the same batches gives the same state. Each
 batch is taken whole, in one transaction with its name, or not at all. It fetches nothing and vets nothing.
 """
@@ -24,7 +25,9 @@ CREATE TABLE IF NOT EXISTS entry (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batch (name TEXT PRIMARY KEY, notes BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reject (batch TEXT NOT NULL, line INTEGER, reason TEXT, detail TEXT);
+CREATE TABLE IF NOT EXISTS made_by (what TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_BUSY_SECONDS: Final = 60.0  # another build may be taking a batch in
 _MAX_REJECTS: Final = 10_000  # of one batch kept with their detail; all are counted
 _FUTURE: Final = 24 * 3600 * 1_000_000  # a source's clock may be this far ahead of ours
 
@@ -51,15 +54,21 @@ _decoder = msgspec.msgpack.Decoder(list[_Hash])
 
 
 class DeltaState:
-    """The state of one feed in an SQLite file. Raises TransportError where the file cannot be used."""
+    """The state of one feed in an SQLite file. Raises TransportError where the file cannot be used.
 
-    def __init__(self, path: Path) -> None:
+    `made_by` names whatever else its content depends on: a state that another made is emptied.
+    """
+
+    def __init__(self, path: Path, made_by: str = "") -> None:
         self._path = path
         with self._told():
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
+            made = self._db.execute("SELECT what FROM made_by").fetchall()
+            if made != [(made_by,)]:
+                self._empty(made_by)
 
     def __enter__(self) -> Self:
         return self
@@ -72,26 +81,40 @@ class DeltaState:
         with self._told():
             return {str(name) for (name,) in self._db.execute("SELECT name FROM batch")}
 
-    def apply(self, batch: str, items: Iterable[Item], *, fetched: int) -> None:
+    def empty(self) -> None:
+        """Forget everything: the batches that are to count now are others."""
+        with self._told():
+            [(made_by,)] = self._db.execute("SELECT what FROM made_by").fetchall()
+            self._empty(made_by)
+
+    def _empty(self, made_by: str) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        for table in ("entry", "batch", "reject", "made_by"):
+            self._db.execute(f"DELETE FROM {table}")  # noqa: S608
+        self._db.execute("INSERT INTO made_by VALUES (?)", (made_by,))
+        self._db.execute("COMMIT")
+
+    def apply(self, batch: str, pages: Iterable[Iterable[Item]], *, fetched: int) -> None:
         """Take one batch whole; a second time it changes nothing. `fetched`: microseconds since 1970.
 
         An entry whose time is more than a day past `fetched` counts as of `fetched`: else a source whose clock was
         wrong once could never correct what it said then.
         """
-        if batch in self.applied():
-            return
         with self._told():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                notes = self._apply(batch, items, fetched)
-                self._db.execute("INSERT INTO batch VALUES (?, ?)", (batch, msgspec.json.encode(notes)))
+                if not self._db.execute("SELECT 1 FROM batch WHERE name = ?", (batch,)).fetchone():
+                    notes: Counter[str] = Counter()
+                    for items in pages:
+                        self._apply(batch, items, fetched, notes)
+                    told = msgspec.json.encode(notes, order="sorted")
+                    self._db.execute("INSERT INTO batch VALUES (?, ?)", (batch, told))
                 self._db.execute("COMMIT")
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
 
-    def _apply(self, batch: str, items: Iterable[Item], fetched: int) -> dict[str, int]:
-        notes: Counter[str] = Counter()
+    def _apply(self, batch: str, items: Iterable[Item], fetched: int, notes: "Counter[str]") -> None:
         for (_, entry, _), group in groupby(items, _entry_of):
             if not entry:
                 for bad in group:
@@ -121,7 +144,6 @@ class DeltaState:
                 self._reject(batch, BadRow(words[0].line, Reason.CATEGORY_CONFLICT, detail), notes)
             if old is None or new > old:
                 self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?)", (entry, *new))
-        return dict(sorted(notes.items()))
 
     def _reject(self, batch: str, bad: BadRow, notes: "Counter[str]") -> None:
         notes[f"rejected.{bad.reason}"] += 1
@@ -168,9 +190,12 @@ class DeltaState:
         try:
             yield
         except sqlite3.Error as error:
+            busy = getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY"
             raise TransportError(
                 f"{self._path} could not be used ({error}).",
-                next_step="Check the disk; the file may be removed, it is made anew from the batches.",
+                next_step="Another build is at work with it: wait until it is done."
+                if busy
+                else "Check the disk; the file may be removed, it is made anew from the batches.",
             ) from None
 
 

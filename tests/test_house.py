@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ from hashcheck_service.batches import Reason as CheckReason
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.settings import Limits, Settings
-from index_builder.config import BuildConfig
+from index_builder.config import DELTA_FORMATS, BatchesSection, BuildConfig
+from index_builder.durations import parse_duration
+from index_builder.fetching.settings import FetchConfig
+from index_builder.fetching.source import POLLERS
 from index_builder.formats import FORMATS
 from index_builder.formats.record import Reason as RejectReason
 from index_builder.gates.outcome import NAMES
@@ -137,6 +141,26 @@ def test_every_gate_and_its_limits_are_documented() -> None:
         "pictures",
         "lines",
     }
+
+
+def test_every_key_of_fetch_is_documented_with_its_default() -> None:
+    text = DOCS["fetching.md"]
+    table = text[text.index("| key of `[feed.fetch]`") : text.index("**Credentials**")]
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", table, re.M)
+    documented = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert set(documented) == set(FetchConfig.model_fields)
+    for name, field in FetchConfig.model_fields.items():
+        if isinstance(field.default, int):
+            assert documented[name] == str(field.default), name
+        elif isinstance(field.default, timedelta):
+            assert parse_duration(documented[name]) == field.default, name
+    [example] = re.findall(r"```toml\n(.*?)```", text, re.S)
+    snapshot = '[snapshot]\nexpires_after = "7d"\nsigning_key = "keys/builder.pem"\n'
+    config = BuildConfig.model_validate(tomllib.loads(snapshot + example))
+    polled = {feed.format for feed in config.feed if feed.fetch is not None}
+    assert polled >= {*POLLERS, "csv"}
+    assert set(POLLERS) == DELTA_FORMATS
+    assert set(tomllib.loads(example)["batches"]) == set(BatchesSection.model_fields)
 
 
 def test_the_pages_of_figures_are_made_from_their_numbers() -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from hashcheck_core.command_line import clock
 from hashcheck_core.errors import ConfigError
+from index_builder.batches.feeds import with_batches
 from index_builder.build import build as build_snapshot
 from index_builder.build import next_version
 from index_builder.commands.options import Identity, Json, print_json, publisher
@@ -23,6 +24,17 @@ def build(
     version: Annotated[
         int | None, typer.Option(min=1, max=99_999_999, help="Default: one above the highest in --out.")
     ] = None,
+    batches: Annotated[
+        Path | None,
+        typer.Option(help="The folder that `fetch` put its batches into, for feeds that are fetched."),
+    ] = None,
+    fresh_state: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-state",
+            help="Read every batch of a delta feed again, not only those since the last build.",
+        ),
+    ] = False,
     store: Annotated[
         str | None,
         typer.Option(
@@ -50,6 +62,7 @@ def build(
                 "--store needs --trusted-keys.", next_step="Name the keys file of the services."
             )
         overlay = publisher(store, trusted_keys, [], identity).overlay_in_force()
+    settings = with_batches(settings, batches, fresh_state=fresh_state)
     with shown() as progress:
         report = build_snapshot(
             settings,

@@ -29,7 +29,8 @@ def _record(number: int, row: dict[str, Any], category: str | None) -> Item:
     entry, updated = text(row.get("id")), parse_time(row.get("last_updated"))
     if not entry:
         return BadRow(number, Reason.MALFORMED_ID, "an update has an id")
-    if row.get("should_delete") is True:
+    # Without descriptors nobody vouches for it any more (facebook/ThreatExchange#834).
+    if row.get("should_delete") is True or row.get("descriptors") is None:
         return Tombstone(number, entry, updated)
     kind = text(row.get("type"))
     if not kind.startswith("HASH_"):
@@ -44,6 +45,8 @@ def _record(number: int, row: dict[str, Any], category: str | None) -> Item:
         if status in ("MALICIOUS", "NON_MALICIOUS"):
             votes["up" if status == "MALICIOUS" else "down"].add(who)
         given = descriptor.get("tags")
+        if isinstance(given, dict):  # so the endpoint for single descriptors writes them
+            given = [tag.get("text") for tag in _list(given, "data")]
         tags.update(text(tag) for tag in (given if isinstance(given, list) else []))
     up, down = len(votes["up"]), len(votes["down"])
     for descriptor in descriptors:

@@ -5,6 +5,7 @@ A time without an offset is UTC. It knows no clock.
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -18,6 +19,8 @@ def parse_time(value: object) -> int | None:
         return None
     if isinstance(value, int):
         return _bounded(value * 1_000_000)
+    if isinstance(value, Decimal):  # how a fraction in JSON comes
+        return _bounded(int(value * 1_000_000)) if value.is_finite() and abs(value) < _LATEST else None
     if not isinstance(value, str) or len(value) > 64:
         return None
     text = value.strip()

@@ -114,7 +114,7 @@ def state_of(folder: Path, kind: str, batches: "list[tuple[int, list[Row]]]") ->
             page = pages / str(name)
             page.write_bytes(MAKERS[kind](given_rows))
             reading = FeedReading(feed, RejectLog(), folder, NOW, lambda done, total: None)
-            state.apply(str(name), reading._read(page), fetched=1_800_000_000_000_000)
+            state.apply(str(name), [reading._read(page)], fetched=1_800_000_000_000_000)
         return list(state.records())
 
 

@@ -335,6 +335,15 @@ def _own() -> Iterator[Specimen]:
         _good([0]),
         {"unmapped_category": 1},
     )
+    alone = {name: value for name, value in threat(two).items() if name != "descriptors"}
+    fraction = _tat([one, two]).replace(b'"2025-01-01T00:00:00.000Z"', b"1735689600.709035")
+    gone = _tat([one._replace(deleted=True, year=2024)])
+    yield Specimen("tat", "seconds-with-a-fraction", (fraction, gone), _good([0, 1]))
+    yield Specimen(
+        "threatexchange", "nobody-vouches", (threats([threat(one), threat(two), alone]),), _good([0])
+    )
+    told = {"id": "d1", "owner": {"id": "o1"}, "status": "MALICIOUS", "tags": {"data": [{"text": "A"}]}}
+    yield Specimen("threatexchange", "tags-as-objects", (threats([threat(one, told)]),), _good([0]))
     yield Specimen("threatexchange", "no-hash", (threats([threat(one), {**threat(two), "type": "URI"}]),), _good([0]),
                    {"not_for_lists": 1})  # fmt: skip
 
