@@ -58,6 +58,8 @@ class _OneHash:
 
 def _only_unlisted_is_false(batch: Batch, reasons: Sequence[str], hash_type: str, *, test: bool) -> None:
     """Raise the problem for a hash that was not checked; that nothing is listed is no wonder on a test twin."""
+    if Reason.UNSUPPORTED_TYPE in reasons:  # the list has no table of it, not even the reserved hashes
+        raise unavailable(Reason.TYPE_NOT_LISTED, f"The list in force holds no {hash_type} hashes.", 3600)
     if not batch.asked:
         digits = BUILT_IN_TYPES[hash_type].bits // 4
         raise Problem(400, Reason.MALFORMED_HASH, f"The body is one {hash_type} hash: {digits} hex digits.")

@@ -3,9 +3,10 @@
 import httpx
 import pytest
 
+from benchmarks.sites import codes_of, write_list
 from hashcheck_core.reserved import TEST_HASHES
 from tests.hashcheck_service.test_check import assert_problem
-from tests.support import Server
+from tests.support import Server, Site, serving
 
 TYPES = ("md5", "sha1", "sha256")
 RESERVED = {h.type.name: h.hex() for h in TEST_HASHES}
@@ -18,12 +19,11 @@ def server(asked_both_ways: Server) -> Server:
 
 def ask(server: Server, path: str, body: str) -> httpx.Response:
     """As curl in PHP does it: Basic, and a form's content type whatever the body is."""
-    return httpx.post(
-        server.url + path,
+    return server.client.post(
+        path,
         content=body,
         auth=("acme", server.key),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
-        trust_env=False,
     )
 
 
@@ -47,6 +47,13 @@ def test_the_test_twin_knows_the_reserved_hashes_alone(
 ) -> None:
     assert ask(server, f"/v1/test/check/{name}", RESERVED[name]).text == "true"
     assert ask(server, f"/v1/test/check/{name}", listed["coffee.png"][name]).text == "false"
+
+
+def test_a_list_that_has_no_table_of_a_type_says_so_and_calls_no_hash_malformed(new_site: Site) -> None:
+    new_site.point_at(write_list(new_site, codes_of(100), version=1), 1)
+    with serving(new_site) as server:
+        for path in ("/v1/check/md5", "/v1/test/check/md5"):
+            assert_problem(ask(server, path, "ab" * 16), 503, "type_not_listed")
 
 
 @pytest.mark.parametrize(
