@@ -20,6 +20,10 @@ class RejectLog:
         if len(kept) < KEPT_OF_EACH_REASON:
             kept.append(bad)
 
+    def count(self, reason: str, count: int) -> None:
+        """Count rows that there is no room to keep."""
+        self.counts[reason] += count
+
     def room(self, reason: str) -> int:
         """How many more of `reason` would be kept."""
         return KEPT_OF_EACH_REASON - len(self._kept.get(reason, ()))
