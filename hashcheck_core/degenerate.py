@@ -35,8 +35,11 @@ def margin(hash_type: HashType) -> int:
 
 def is_degenerate(hash_type: HashType, value: bytes) -> bool:
     """True for a perceptual hash that is nearly all zeros or all ones. `value`: hash_type.bytes bytes."""
+    if hash_type.kind is HashKind.EXACT:
+        return False
     ones = int.from_bytes(value).bit_count()
-    return not margin(hash_type) <= ones <= hash_type.bits - margin(hash_type)
+    least = margin(hash_type)
+    return not least <= ones <= hash_type.bits - least
 
 
 def any_degenerate(hash_type: HashType, codes: NDArray[np.uint8]) -> bool:
@@ -47,7 +50,8 @@ def any_degenerate(hash_type: HashType, codes: NDArray[np.uint8]) -> bool:
         return is_degenerate(hash_type, codes.tobytes())
     words = codes.view(np.uint64) if hash_type.bytes % 8 == 0 else codes
     ones = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-    return bool(((ones < margin(hash_type)) | (ones > hash_type.bits - margin(hash_type))).any())
+    least = margin(hash_type)
+    return bool(((ones < least) | (ones > hash_type.bits - least)).any())
 
 
 def is_empty_file(hash_type: HashType, value: bytes) -> bool:

@@ -205,9 +205,7 @@ def read_lines(
                     verdict = _MALFORMED_HASH
                 elif types[kind, HAS_EMPTY] and (codes[taken, :hash_bytes] == empty[kind, :hash_bytes]).all():
                     verdict = _EMPTY_FILE
-                elif (
-                    set_bits < types[kind, MARGIN] or set_bits > 8 * hash_bytes - types[kind, MARGIN]
-                ):
+                elif set_bits < types[kind, MARGIN] or set_bits > 8 * hash_bytes - types[kind, MARGIN]:
                     verdict = _DEGENERATE
                 elif types[kind, MIN_QUALITY] >= 0 and quality_end > quality_start:
                     quality = _small_number(data, quality_start, quality_end)

@@ -6,7 +6,7 @@ rejected, once its reason has been told often enough: it is counted.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -23,7 +23,7 @@ from index_builder.formats.csv_rows import CsvHeader
 from index_builder.formats.lines import Line, LineBlock
 from index_builder.formats.record import BadRow, Record
 from index_builder.rejects import RejectLog
-from index_builder.row_block import RowBlock
+from index_builder.row_block import RowBlock, RowShape
 from index_builder.vetting import VettedRow, Vetting
 
 _AHEAD: Final = 2  # blocks that are looked through while the one before gets its ids
@@ -42,16 +42,13 @@ class _Seen:
 
 
 class PlainRows:
-    """The rows of one csv feed. `names` of the types, ascending, and `width`, the bytes of the widest."""
+    """The rows of one csv feed."""
 
-    def __init__(
-        self, header: CsvHeader, vetting: Vetting, entry_ids: EntryIds, names: Sequence[str], width: int
-    ) -> None:
+    def __init__(self, header: CsvHeader, vetting: Vetting, entry_ids: EntryIds, shape: RowShape) -> None:
         self._header = header
         self._vetting = vetting
         self._entry_ids = entry_ids
-        self._names = names
-        self._width = width
+        self._shape = shape
         codes = [
             CATEGORY_CODES.index(category) if category in vetting.wanted else -1
             for category in vetting.categories.values()
@@ -59,8 +56,8 @@ class PlainRows:
         self._tables = (
             np.array(header.places, np.int64),
             header.width,
-            *_joined(names),
-            *_types(names, vetting.types, width),
+            *_joined(shape.names),
+            *_types(shape, vetting.types),
             *_joined(vetting.categories),
             np.array(codes, np.int64),
             k.DIGITS,
@@ -83,7 +80,7 @@ class PlainRows:
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         starts = np.empty(lines + 1, np.int64)
         said = np.zeros((lines, 4), np.uint32)
-        codes = np.zeros((min(lines, len(data) // _SHORTEST) + 1, self._width), np.uint8)
+        codes = np.zeros((min(lines, len(data) // _SHORTEST) + 1, self._shape.width), np.uint8)
         ids = np.empty(len(data) + 1, np.uint8)
         cells = np.empty(2 * self._header.width + 2, np.int64)
         written = k.read_lines(
@@ -118,7 +115,7 @@ class PlainRows:
                 rejects.count(reason, count)
         if not odd:
             return plain, rows
-        return plain.merged(RowBlock.of(odd, self._entry_ids, self._names, self._width)), rows
+        return plain.merged(RowBlock.of(odd, self._entry_ids, self._shape)), rows
 
     def _plain(self, seen: _Seen, taken: NDArray[np.int64]) -> RowBlock:
         said = seen.said[taken]
@@ -148,12 +145,10 @@ def _joined(names: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
     return np.frombuffer(b"".join(encoded) + b"\0", np.uint8), bounds
 
 
-def _types(
-    names: Sequence[str], types: Mapping[str, HashType], width: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    rows = np.full((len(names), 4), -1, np.int64)
-    empty = np.zeros((len(names), width), np.uint8)
-    for row, hash_type in enumerate(types[name] for name in names):
+def _types(shape: RowShape, types: Mapping[str, HashType]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    rows = np.full((len(shape.names), 4), -1, np.int64)
+    empty = np.zeros((len(shape.names), shape.width), np.uint8)
+    for row, hash_type in enumerate(types[name] for name in shape.names):
         digest = EMPTY_FILES.get(hash_type.name)
         rows[row, k.WIDTH] = hash_type.bytes
         rows[row, k.MARGIN] = margin(hash_type)

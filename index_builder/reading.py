@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hashcheck_core.errors import FeedError
 from hashcheck_core.snapshot.files import transport_error
@@ -21,6 +22,7 @@ from index_builder.rejects import RejectLog
 from index_builder.state import DeltaState
 
 OnBytes = Callable[[int, int], None]
+Block = TypeVar("Block")
 
 
 class FeedReading:
@@ -59,20 +61,24 @@ class FeedReading:
     def __iter__(self) -> Iterator[Record]:
         feed = self._feed
         if feed.format not in DELTA_FORMATS:
-            yield from self._kept(self._read(feed.path))
+            yield from self._kept(self._read(feed.path, FORMATS[feed.format]))
             return
         pages = sorted(p for p in feed.path.iterdir() if p.is_file()) if feed.path.is_dir() else [feed.path]
         if not pages:
             raise FeedError(f"Feed {feed.name!r} has no page.", next_step=f"Put its pages into {feed.path}.")
         with DeltaState(self._work / f"{feed.name}.sqlite") as state:
             for number, page in enumerate(pages):
-                items = self._read(page)
+                items = self._read(page, FORMATS[feed.format])
                 state.apply(f"{number} {page.name}", items, fetched=microseconds(self._now))
             for bad, count in state.rejects():
                 self.rows += count
                 self._rejects.add(bad, count)
             self.notes = {name: n for name, n in state.notes().items() if not name.startswith("rejected.")}
             yield from self._kept(state.records())
+
+    def blocks(self, read: "Callable[[SourceFile, FeedConfig], Iterator[Block]]") -> "Iterator[Block]":
+        """A feed of one file as `read` takes it, in place of its records; `rows` is then the caller's to count."""
+        return self._read(self._feed.path, read)
 
     def _kept(self, items: "Iterator[Record | BadRow | Tombstone] | Iterator[Record]") -> Iterator[Record]:
         for item in items:
@@ -82,14 +88,16 @@ class FeedReading:
             elif isinstance(item, Record):
                 yield item
 
-    def _read(self, path: Path) -> "Iterator[Record | BadRow | Tombstone]":
+    def _read(
+        self, path: Path, read: "Callable[[SourceFile, FeedConfig], Iterator[Block]]"
+    ) -> "Iterator[Block]":
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 before, self.modified = self.size, max(self.modified, status.st_mtime)
                 total = before + status.st_size
                 source = SourceFile(file, on_bytes=lambda done: self._on_bytes(before + done, total))
-                yield from FORMATS[self._feed.format](source, self._feed)
+                yield from read(source, self._feed)
                 source.drain()
         except OSError as error:
             raise transport_error(path, error, "read") from None

@@ -32,7 +32,7 @@ class VettedRow:
 
 
 class Vetting:
-    """The rules for the rows of one feed: the types there are, the categories wanted, and what the feed's codes mean."""
+    """The rules for the rows of one feed: the types there are, the categories wanted, and what its codes mean."""
 
     def __init__(
         self, feed: FeedConfig, types: Mapping[str, HashType], wanted: Collection[Category] = WANTED

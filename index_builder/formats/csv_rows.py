@@ -36,7 +36,7 @@ class CsvHeader:
             )
         return cls(tuple(names.index(column) for column in COLUMNS), len(names))
 
-    def row(self, line: Line) -> Item | None:
+    def row(self, line: Line) -> Record | BadRow | None:
         """What a line says; None for an empty one."""
         if line.bad is not None:
             return line.bad
