@@ -15,18 +15,18 @@ PART_ROWS: Final = 1 << 20  # rows that are read at once where a column is gone 
 
 
 class ArrayFile:
-    """Rows of `dtype`, or with `width` rows of so many of it. Raises OSError."""
+    """Rows of `dtype`, or with `width` rows of so many of it. No file stays open. Raises OSError."""
 
     def __init__(self, path: Path, dtype: "np.dtype[Any] | type[Any]", width: int = 0) -> None:
         self._dtype = np.dtype(dtype)
         self._row = (width,) if width else ()
         self._path = path
-        self._file = path.open("wb")
         self._rows = 0
 
     def append(self, rows: NDArray[Any]) -> None:
         assert rows.shape[1:] == self._row
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        with self._path.open("ab") as file:
+            file.write(np.ascontiguousarray(rows, self._dtype).data)
         self._rows += len(rows)
 
     def __len__(self) -> int:
@@ -34,29 +34,26 @@ class ArrayFile:
 
     def read(self) -> NDArray[Any]:
         """All of it, in memory."""
-        self._flush()
-        return np.fromfile(self._path, self._dtype).reshape(-1, *self._row)
+        return np.fromfile(self._path, self._dtype).reshape(-1, *self._row) if self._rows else self._none()
 
     def parts(self) -> Iterator[NDArray[Any]]:
         """All of it, PART_ROWS at a time."""
-        self._flush()
+        if not self._rows:
+            return
         size = PART_ROWS * self._dtype.itemsize * (self._row[0] if self._row else 1)
         with self._path.open("rb") as file:
             while data := file.read(size):
                 yield np.frombuffer(data, self._dtype).reshape(-1, *self._row)
 
     def mapped(self) -> NDArray[Any]:
-        """All of it, mapped, read only. Nothing can be appended after."""
-        self._file.close()
+        """All of it, mapped, read only."""
         if not self._rows:
-            return np.empty((0, *self._row), self._dtype)
+            return self._none()
         return np.memmap(self._path, self._dtype, "r", shape=(self._rows, *self._row))
 
     def delete(self) -> None:
         """Give the disk its room back, once nothing maps it any more."""
-        self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def _flush(self) -> None:
-        if not self._file.closed:
-            self._file.flush()
+    def _none(self) -> NDArray[Any]:
+        return np.empty((0, *self._row), self._dtype)

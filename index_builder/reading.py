@@ -22,7 +22,7 @@ from index_builder.rejects import RejectLog
 from index_builder.state import DeltaState
 
 OnBytes = Callable[[int, int], None]
-Block = TypeVar("Block")
+Taken = TypeVar("Taken")
 
 
 class FeedReading:
@@ -61,14 +61,14 @@ class FeedReading:
     def __iter__(self) -> Iterator[Record]:
         feed = self._feed
         if feed.format not in DELTA_FORMATS:
-            yield from self._kept(self._read(feed.path, FORMATS[feed.format]))
+            yield from self._kept(self._read(feed.path))
             return
         pages = sorted(p for p in feed.path.iterdir() if p.is_file()) if feed.path.is_dir() else [feed.path]
         if not pages:
             raise FeedError(f"Feed {feed.name!r} has no page.", next_step=f"Put its pages into {feed.path}.")
         with DeltaState(self._work / f"{feed.name}.sqlite") as state:
             for number, page in enumerate(pages):
-                items = self._read(page, FORMATS[feed.format])
+                items = self._read(page)
                 state.apply(f"{number} {page.name}", items, fetched=microseconds(self._now))
             for bad, count in state.rejects():
                 self.rows += count
@@ -76,9 +76,9 @@ class FeedReading:
             self.notes = {name: n for name, n in state.notes().items() if not name.startswith("rejected.")}
             yield from self._kept(state.records())
 
-    def blocks(self, read: "Callable[[SourceFile, FeedConfig], Iterator[Block]]") -> "Iterator[Block]":
+    def blocks(self, read: "Callable[[SourceFile, FeedConfig], Iterator[Taken]]") -> "Iterator[Taken]":
         """A feed of one file as `read` takes it, in place of its records; `rows` is then the caller's to count."""
-        return self._read(self._feed.path, read)
+        return self._through(self._feed.path, read)
 
     def _kept(self, items: "Iterator[Record | BadRow | Tombstone] | Iterator[Record]") -> Iterator[Record]:
         for item in items:
@@ -88,9 +88,12 @@ class FeedReading:
             elif isinstance(item, Record):
                 yield item
 
-    def _read(
-        self, path: Path, read: "Callable[[SourceFile, FeedConfig], Iterator[Block]]"
-    ) -> "Iterator[Block]":
+    def _read(self, path: Path) -> "Iterator[Record | BadRow | Tombstone]":
+        return self._through(path, FORMATS[self._feed.format])
+
+    def _through(
+        self, path: Path, read: "Callable[[SourceFile, FeedConfig], Iterator[Taken]]"
+    ) -> "Iterator[Taken]":
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
