@@ -105,7 +105,8 @@ class PlainRows:
         odd: list[VettedRow] = []
         for place in np.flatnonzero(by_hand).tolist():
             item = self._one(seen, place)
-            rows += verdicts[place] == k.ODD and item is not None
+            if item is not None and verdicts[place] == k.ODD:
+                rows += 1
             if isinstance(item, BadRow):
                 rejects.add(item)
             elif item is not None:
