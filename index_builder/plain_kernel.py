@@ -1,8 +1,9 @@
 """One pass over a block of csv lines: which are plain, and of those the verdict and the hash.
 
-A line is plain where `split(",")` gives its cells: no quote, no NUL, no stray CR, the right number of cells, and not
-too long. Of a plain line the verdict is what `index_builder.vetting` would say. Any other line is `ODD` and is not
-looked into: `index_builder.plain_rows` gives it to the readers of single rows.
+A line is plain where each cell is whole as it stands, in quotes or without, with no quote in it; where there is no NUL
+and no stray CR, and the right number of cells; and where it is not too long. Of a plain line the verdict is what
+`index_builder.vetting` would say. Any other is `ODD` and not looked into: `index_builder.plain_rows` gives it to the
+readers of single rows.
 """
 
 from typing import Any, Final
@@ -99,6 +100,20 @@ def _hash(data: Any, start: Any, width: Any, digits: Any, ones: Any, out: Any) -
 
 
 @kernel
+def _closing(data: Any, position: Any) -> Any:
+    """Where the quote is that closes a cell; 0 where that is not plain to see."""
+    while position < len(data):
+        byte = data[position]
+        if byte == 34:
+            after = data[position + 1] if position + 1 < len(data) else 10
+            return position if after == 44 or after == 10 or after == 13 else 0
+        if byte == 10 or byte == 13 or byte == 0:
+            return 0
+        position += 1
+    return 0
+
+
+@kernel
 def read_lines(
     data: Any,
     utf8: Any,
@@ -134,7 +149,7 @@ def read_lines(
     kind = category = 0
     while position < size:
         start = position
-        cell = strange = returns = 0
+        cell = strange = returns = closed = 0
         high = False
         cells[0] = start
         while position < size:
@@ -142,13 +157,23 @@ def read_lines(
             if byte <= 44:
                 if byte == 44:
                     if cell < width:
-                        cells[2 * cell + 1] = position
+                        cells[2 * cell + 1] = closed if closed else position
                         cells[2 * cell + 2] = position + 1
                     cell += 1
+                    closed = 0
                 elif byte == 10:
                     break
                 elif byte == 13:
                     returns += 1
+                elif byte == 34 and cell < width and position == cells[2 * cell]:
+                    cells[2 * cell] = position + 1
+                    closed = _closing(data, position + 1)
+                    if closed == 0:
+                        strange += 1
+                    else:
+                        for i in range(position + 1, closed):
+                            high |= data[i] >= 128
+                        position = closed
                 elif byte == 34 or byte == 0:
                     strange += 1
             elif byte >= 128:
@@ -161,7 +186,7 @@ def read_lines(
             end -= 1
             returns -= 1
         if cell < width:
-            cells[2 * cell + 1] = end
+            cells[2 * cell + 1] = closed if closed else end
         verdict = TAKEN
         if position - start > MAX_LINE_BYTES or strange or returns or (high and not utf8):
             verdict = ODD

@@ -102,7 +102,9 @@ def by_the_block(data: bytes, size: int) -> Read:
 
 
 def ends(text: str) -> st.SearchStrategy[str]:
-    return st.sampled_from([text, text.upper(), text[:-1], text + "0", text[:-1] + "g", text[:-1] + " "])
+    return st.sampled_from(
+        [text, text, text, text.upper(), text[:-1], text + "0", text[:-1] + "g", text[:-1] + " "]
+    )
 
 
 def values(hash_type: HashType) -> st.SearchStrategy[str]:
@@ -138,6 +140,8 @@ def lines(draw: st.DrawFn) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         cells[draw(st.integers(0, 4))] = draw(ODD_CELLS)
     cells.insert(1, draw(st.sampled_from(["", "note"])))
+    if draw(st.integers(0, 4)) == 0:
+        cells = [f'"{cell}"' for cell in cells]
     if draw(st.integers(0, 19)) == 0:
         cells = cells[: draw(st.integers(0, 6))] + ["more"] * draw(st.integers(0, 2))
     return ",".join(cells).encode(errors="surrogatepass")
@@ -163,6 +167,32 @@ def test_a_csv_feed_by_the_block_is_what_it_is_row_by_row(
 ) -> None:
     data = mark + end.join([HEADER, *given_lines]) + (end if last else b"")
     assert by_the_block(data, size).told() == row_by_row(data).told()
+
+
+def test_at_every_limit_a_block_says_what_a_row_says() -> None:
+    pdq, md5 = TYPES["pdq"], "1f" * 16
+    ones = [((1 << n) - 1).to_bytes(pdq.bytes).hex() for n in (0, 1, 15, 16, 17, 128, 239, 240, 241, 256)]
+    given_lines = [
+        *(f"1,,pdq,{value},100,A" for value in ones),
+        *(f"1,,pdq,{ones[5]},{n},A" for n in ("", "0", "49", "50", "51", "99", "100", "101", "0050", "5 0")),
+        *(f"{'z' * n},,md5,{md5},,A" for n in (0, 1, 255, 256, 257)),
+        *(f"{'ü' * n},,md5,{md5},,A" for n in (127, 128, 129, 256, 257)),
+        *(f"1,,md5,{md5[:n]},,A" for n in (0, 1, 30, 31)),
+        *(f"1,{'x' * (MAX_LINE_BYTES - 44 + n)},md5,{md5},,A" for n in range(-2, 3)),
+        *(
+            f'1,{"x" * n},"md5","{md5}","",{quoted}'
+            for n in (0, 1)
+            for quoted in ('"A"', '"A', 'A"', '"A"A', '""A')
+        ),
+        *(f"1,,md5,{digest.hex()},,A" for digest in EMPTY_FILES.values()),
+        *(f"1,,{name},{'5a' * width},,A" for name in TYPES for width in (8, 9, 16, 20, 32, 64)),
+    ]
+    for end in ("\n", "\r\n"):
+        data = HEADER + end.encode() + end.join(given_lines).encode()
+        read = row_by_row(data)
+        assert by_the_block(data, 1 << 20).told() == read.told()
+        assert len(read.rejects.counts) == 9
+        assert len(read.taken) > 25
 
 
 @settings(max_examples=200, deadline=None)
