@@ -125,7 +125,6 @@ def _build(
     for addition in additions_in_force(overlay) if overlay else ():
         if addition.category in config.snapshot.categories:
             collector.add_urgent(addition)
-    progress.step("sorting")
     candidates = collector.finish(progress.step)
     _take_back(runs, collector)
     judging = Judging(config, progress.step)

@@ -148,6 +148,7 @@ class ColumnCollector:
         source_of = np.array([sources.index(stretch.source) for stretch in self._stretches], np.uint16)
         feed_of = np.array([feeds.index(stretch.feed) for stretch in self._stretches], np.uint16)
         numbers = np.empty(len(ids), np.uint32)
+        on_step(f"sorting {len(ids):,} rows by entry")
         for keys, rows in sorted_parts(_numbered(ids), ids, self._folder, self._sort_rows):
             on_step(f"sorted {len(entries['ids']) + len(keys):,} of {len(ids):,} rows by entry")
             if not len(keys):
@@ -197,6 +198,7 @@ class ColumnCollector:
                 listed = entry != _NONE
                 yield (some_codes, entry) if listed.all() else (some_codes[listed], entry[listed])
 
+        on_step(f"sorting {total:,} {name} hashes")
         done = 0
         for keys, entry in sorted_parts(linked(), codes.mapped(), self._folder, self._sort_rows):
             done += len(keys)
@@ -214,7 +216,7 @@ class ColumnCollector:
         return CandidateTable(hash_type, distinct.mapped(), offsets.mapped(), links.mapped())
 
     def conflicts(self) -> Iterator[Conflict]:
-        """In the order of the rows."""
+        """In the order of the rows; once, for then the columns of rows are gone."""
         rows = np.concatenate([rows for rows, _ in self._conflicts])
         earlier = np.concatenate([categories for _, categories in self._conflicts])
         order = np.argsort(rows)
@@ -225,6 +227,8 @@ class ColumnCollector:
             detail = f"an earlier row has this entry as {CATEGORY_CODES[first]}"
             bad = BadRow(int(lines[row]), Reason.CATEGORY_CONFLICT, detail)
             yield Conflict(feed, CATEGORY_CODES[categories[row]], bad)
+        self._lines.delete()
+        self._categories.delete()
 
     def _file(self, name: str, dtype: "type[Any]", width: int = 0) -> ArrayFile:
         return ArrayFile(self._folder / name, dtype, width)
