@@ -6,6 +6,7 @@ of the hash itself.
 """
 
 import hashlib
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -18,13 +19,18 @@ from hashcheck_core.hash_types import HashKind, HashType
 # has about 128 ones of 256 unless the picture is flat.
 _DEGENERATE_SHARE: Final = 16
 
-_EMPTY_FILE: Final = frozenset(
+EMPTY_FILES: Final = MappingProxyType(
     {
-        ("md5", hashlib.md5(b"", usedforsecurity=False).digest()),
-        ("sha1", hashlib.sha1(b"", usedforsecurity=False).digest()),
-        ("sha256", hashlib.sha256(b"").digest()),
+        "md5": hashlib.md5(b"", usedforsecurity=False).digest(),
+        "sha1": hashlib.sha1(b"", usedforsecurity=False).digest(),
+        "sha256": hashlib.sha256(b"").digest(),
     }
 )
+
+
+def margin(hash_type: HashType) -> int:
+    """How many ones and how many zeros a hash of this type must have, or it is degenerate; 0 for exact types."""
+    return 0 if hash_type.kind is HashKind.EXACT else hash_type.bits // _DEGENERATE_SHARE
 
 
 def is_degenerate(hash_type: HashType, value: bytes) -> bool:
@@ -32,8 +38,8 @@ def is_degenerate(hash_type: HashType, value: bytes) -> bool:
     if hash_type.kind is HashKind.EXACT:
         return False
     ones = int.from_bytes(value).bit_count()
-    margin = hash_type.bits // _DEGENERATE_SHARE
-    return not margin <= ones <= hash_type.bits - margin
+    least = margin(hash_type)
+    return not least <= ones <= hash_type.bits - least
 
 
 def any_degenerate(hash_type: HashType, codes: NDArray[np.uint8]) -> bool:
@@ -44,10 +50,10 @@ def any_degenerate(hash_type: HashType, codes: NDArray[np.uint8]) -> bool:
         return is_degenerate(hash_type, codes.tobytes())
     words = codes.view(np.uint64) if hash_type.bytes % 8 == 0 else codes
     ones = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-    margin = hash_type.bits // _DEGENERATE_SHARE
-    return bool(((ones < margin) | (ones > hash_type.bits - margin)).any())
+    least = margin(hash_type)
+    return bool(((ones < least) | (ones > hash_type.bits - least)).any())
 
 
 def is_empty_file(hash_type: HashType, value: bytes) -> bool:
     """True for the md5, sha1 or sha256 of zero bytes."""
-    return (hash_type.name, value) in _EMPTY_FILE
+    return EMPTY_FILES.get(hash_type.name) == value

@@ -8,16 +8,18 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hashcheck_core import __version__
+from hashcheck_core.categories import CATEGORY_CODES
 from hashcheck_core.errors import ConfigError, FeedError
 from hashcheck_core.hash_types import HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
@@ -31,7 +33,9 @@ from index_builder.candidates import sample
 from index_builder.columns import ColumnCollector
 from index_builder.config import BuildConfig, FeedConfig
 from index_builder.engines import describe_plan
-from index_builder.formats.record import SET_ASIDE, BadRow, Reason
+from index_builder.entry_ids import EntryIds
+from index_builder.feed_rows import row_blocks
+from index_builder.formats.record import SET_ASIDE, Reason
 from index_builder.gates.complete import FeedRows
 from index_builder.gates.drift import FeedSize
 from index_builder.gates.outcome import raise_for
@@ -58,10 +62,27 @@ class Progress(Protocol):
 
 @dataclass(slots=True)
 class _FeedRun:
-    section: FeedSection
-    rejects: RejectLog
-    notes: dict[str, int]
+    """`categories`: how many rows of each are accepted."""
+
     config: FeedConfig
+    reading: FeedReading
+    rejects: RejectLog
+    categories: Counter[str]
+
+    @property
+    def section(self) -> FeedSection:
+        return FeedSection(
+            name=self.config.name,
+            source=self.config.source_name,
+            format=self.config.format,
+            batch=self.reading.batch,
+            size=self.reading.size,
+            delivered_at=self.reading.delivered_at,
+            rows=self.reading.rows,
+            accepted=self.categories.total(),
+            rejected=self.rejects.total,
+            categories={str(name): count for name, count in sorted(self.categories.items()) if count},
+        )
 
 
 def build(
@@ -80,18 +101,34 @@ def build(
     snapshot has the same bytes. What `overlay` retracts is not listed, and what it adds goes through the gates with the
     rest, if its category is wanted.
     """
+    with _unnamed(out) as work:
+        try:
+            return _build(config, out, work, now, version, progress, overlay)
+        except OSError as error:
+            raise transport_error(work, error, "used") from None
+
+
+def _build(
+    config: BuildConfig,
+    out: Path,
+    work: Path,
+    now: datetime,
+    version: int,
+    progress: Progress,
+    overlay: Overlay | None,
+) -> BuildReport:
+    """`work` is a folder for what is needed only meanwhile."""
     signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES, follow_links=True))
-    collector = ColumnCollector(_load_id_key(config.snapshot.entry_id_key_path), config.hash_types())
-    with tempfile.TemporaryDirectory(prefix="index-builder-") as work:
-        runs = [_read_feed(feed, config, collector, Path(work), now, progress) for feed in config.feed]
+    id_key = _load_id_key(config.snapshot.entry_id_key_path)
+    collector = ColumnCollector(config.hash_types(), work)
+    runs = [_read_feed(feed, config, id_key, collector, work, now, progress) for feed in config.feed]
     for addition in additions_in_force(overlay) if overlay else ():
         if addition.category in config.snapshot.categories:
             collector.add_urgent(addition)
+    candidates = collector.finish(progress.step)
+    _take_back(runs, collector)
     judging = Judging(config, progress.step)
     judging.feeds([_rows(run) for run in runs], [_size(run) for run in runs], feeds_in_force(out), now)
-
-    progress.step("sorting")
-    candidates = collector.finish()
     held = judging.candidates(candidates, config.hash_types())
     if overlay is not None:
         retracted = places_of(candidates.ids, sorted(retracted_entries(overlay)))
@@ -200,6 +237,7 @@ def next_version(out: Path) -> int:
 def _read_feed(
     feed: FeedConfig,
     config: BuildConfig,
+    id_key: bytes,
     collector: ColumnCollector,
     work: Path,
     now: datetime,
@@ -215,35 +253,28 @@ def _read_feed(
     rejects = RejectLog()
     categories: Counter[str] = Counter()
     reading = FeedReading(feed, rejects, work, now, _every(1 << 20, feed.name, progress))
-    for record in reading:
-        vetted = vetting.vet(record)
-        if not isinstance(vetted, BadRow):
-            conflict = collector.add(feed.name, feed.source_name, vetted)
-            if conflict is None:
-                categories[vetted.category] += 1
-                continue
-            vetted = conflict
-        rejects.add(vetted)
+    entry_ids = EntryIds(id_key, feed.name)
+    for rows in row_blocks(feed, reading, vetting, entry_ids, collector.shape, rejects):
+        collector.add(feed.name, feed.source_name, rows)
+        for code, count in enumerate(np.bincount(rows.categories).tolist()):
+            categories[CATEGORY_CODES[code]] += count
     progress.feed(feed.name, reading.size, reading.size)
-    if not categories and not feed.allow_empty:
+    if not categories.total() and not feed.allow_empty:
         raise FeedError(
             f"Feed {feed.name!r} has no usable row: {reading.rows} read, {rejects.total} rejected"
             f"{rejects.most_common()}.",
             next_step="Check the file and the config; set allow_empty = true if an empty list is meant.",
         )
-    section = FeedSection(
-        name=feed.name,
-        source=feed.source_name,
-        format=feed.format,
-        batch=reading.batch,
-        size=reading.size,
-        delivered_at=reading.delivered_at,
-        rows=reading.rows,
-        accepted=categories.total(),
-        rejected=rejects.total,
-        categories=dict(sorted(categories.items())),
-    )
-    return _FeedRun(section, rejects, reading.notes, feed)
+    return _FeedRun(feed, reading, rejects, categories)
+
+
+def _take_back(runs: Sequence[_FeedRun], collector: ColumnCollector) -> None:
+    """Count as rejected what showed only when all rows were there."""
+    run_of = {run.config.name: run for run in runs}
+    for conflict in collector.conflicts():
+        run = run_of[conflict.feed]
+        run.categories[conflict.category] -= 1
+        run.rejects.add(conflict.bad)
 
 
 def _every(step: int, name: str, progress: Progress) -> Callable[[int, int], None]:
@@ -277,7 +308,7 @@ def _feed_report(run: _FeedRun) -> FeedReport:
         accepted=run.section.accepted,
         rejected=run.section.rejected,
         reasons=dict(sorted(run.rejects.counts.items())),
-        notes=run.notes,
+        notes=run.reading.notes,
         source=run.section.source,
         categories=run.section.categories,
     )

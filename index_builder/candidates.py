@@ -60,20 +60,15 @@ class Candidates:
         self, held: NDArray[np.bool_], on_step: Callable[[str], None]
     ) -> tuple[EntryColumns, list[HashColumns]]:
         """What is listed: all entries but those `held`."""
+        source_names = [[name] for name in self.source_names]
+        if not held.any():
+            entries = EntryColumns(self.ids, self.categories, self.sources, source_names)
+            return entries, [_hash_columns(table, on_step) for table in self.tables]
         kept = ~held
         number = np.cumsum(kept, dtype=np.int64) - 1
-        entries = EntryColumns(
-            ids=self.ids[kept],
-            categories=self.categories[kept],
-            source_sets=self.sources[kept],
-            source_names=[[name] for name in self.source_names],
-        )
-        tables = []
-        for table in self.tables:
-            left = table if kept.all() else _without(table, kept, number)
-            if len(left.codes):
-                tables.append(_hash_columns(left, on_step))
-        return entries, tables
+        entries = EntryColumns(self.ids[kept], self.categories[kept], self.sources[kept], source_names)
+        left = (_without(table, kept, number) for table in self.tables)
+        return entries, [_hash_columns(table, on_step) for table in left if len(table.codes)]
 
 
 def _without(table: CandidateTable, kept: NDArray[np.bool_], number: NDArray[np.int64]) -> CandidateTable:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hashcheck_core.errors import FeedError
 from hashcheck_core.snapshot.files import transport_error
@@ -25,6 +26,7 @@ from index_builder.rejects import RejectLog
 from index_builder.state import DeltaState
 
 OnBytes = Callable[[int, int], None]
+Taken = TypeVar("Taken")
 
 
 class FeedReading:
@@ -110,6 +112,10 @@ class FeedReading:
         except FeedError:
             yield BadRow(1, Reason.MALFORMED_ROW, lost)
 
+    def blocks(self, read: "Callable[[SourceFile, FeedConfig], Iterator[Taken]]") -> "Iterator[Taken]":
+        """A feed of one file as `read` takes it, in place of its records; `rows` is then the caller's to count."""
+        return self._through(self._feed.path, read)
+
     def _kept(self, items: "Iterator[Record | BadRow | Tombstone] | Iterator[Record]") -> Iterator[Record]:
         for item in items:
             self.rows += 1
@@ -119,13 +125,18 @@ class FeedReading:
                 yield item
 
     def _read(self, path: Path) -> "Iterator[Record | BadRow | Tombstone]":
+        return self._through(path, FORMATS[self._feed.format])
+
+    def _through(
+        self, path: Path, read: "Callable[[SourceFile, FeedConfig], Iterator[Taken]]"
+    ) -> "Iterator[Taken]":
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
                 before, self.modified = self.size, max(self.modified, status.st_mtime)
                 total = before + status.st_size
                 source = SourceFile(file, on_bytes=lambda done: self._on_bytes(before + done, total))
-                yield from FORMATS[self._feed.format](source, self._feed)
+                yield from read(source, self._feed)
                 source.drain()
         except OSError as error:
             raise transport_error(path, error, "read") from None

@@ -10,19 +10,24 @@ KEPT_OF_EACH_REASON: Final = 1000  # a feed of ten million wrong rows must not f
 
 
 class RejectLog:
-    def __init__(self) -> None:
+    def __init__(self, keep: int = KEPT_OF_EACH_REASON) -> None:
+        self._keep = keep
         self.counts: Counter[str] = Counter()
         self._kept: dict[str, list[BadRow]] = {}
 
     def add(self, bad: BadRow, count: int = 1) -> None:
         self.counts[bad.reason] += count
         kept = self._kept.setdefault(bad.reason, [])
-        if len(kept) < KEPT_OF_EACH_REASON:
+        if len(kept) < self._keep:
             kept.append(bad)
+
+    def count(self, reason: str, count: int) -> None:
+        """Count rows that there is no room to keep."""
+        self.counts[reason] += count
 
     def room(self, reason: str) -> int:
         """How many more of `reason` would be kept."""
-        return KEPT_OF_EACH_REASON - len(self._kept.get(reason, ()))
+        return self._keep - len(self._kept.get(reason, ()))
 
     def __iter__(self) -> Iterator[BadRow]:
         return iter(sorted((bad for kept in self._kept.values() for bad in kept), key=lambda bad: bad.line))

@@ -32,27 +32,27 @@ class VettedRow:
 
 
 class Vetting:
-    """The rules for the rows of one feed."""
+    """The rules for the rows of one feed: the types there are, the categories wanted, and what its codes mean."""
 
     def __init__(
         self, feed: FeedConfig, types: Mapping[str, HashType], wanted: Collection[Category] = WANTED
     ) -> None:
-        self._types = types
-        self._wanted = frozenset(wanted)
-        self._categories = {str(feed.category): feed.category} if feed.category else dict(feed.categories)
+        self.types = types
+        self.wanted = frozenset(wanted)
+        self.categories = {str(feed.category): feed.category} if feed.category else dict(feed.categories)
 
     def vet(self, row: Record) -> VettedRow | BadRow:
         """The row as the list takes it, or the first thing wrong with it."""
         if not 1 <= len(row.id) <= _MAX_ID_CHARS:
             return BadRow(row.line, Reason.MALFORMED_ID, f"an id has 1 to {_MAX_ID_CHARS} characters")
-        category = self._categories.get(row.category)
+        category = self.categories.get(row.category)
         if category is None:
             return BadRow(
                 row.line, Reason.UNMAPPED_CATEGORY, f"category code {_quoted(row.category)} is not in the map"
             )
-        if category not in self._wanted:
+        if category not in self.wanted:
             return BadRow(row.line, Reason.CATEGORY_NOT_WANTED, f"the list takes no {category}")
-        hash_type = self._types.get(row.type)
+        hash_type = self.types.get(row.type)
         if hash_type is None:
             return BadRow(row.line, Reason.UNSUPPORTED_TYPE, f"hash type {_quoted(row.type)} is not known")
         try:

@@ -4,6 +4,7 @@ It does not vet what it is given (index_builder does) and does not move the poin
 """
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -135,18 +136,18 @@ def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str],
         }
 
         def allocate(role: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-            return np.memmap(work / f"{prefix}-{role}.bin", np.dtype(dtype), "w+", shape=shape)
+            return _new_mapped(work / f"{prefix}-{role}.bin", shape, dtype)
 
         for role, array in columns.build_tables(allocate).items():
             files[role] = put_table(f"{prefix}-{role}", array)
         return files
 
     entries = content.entries
-    counts = np.bincount(entries.categories, minlength=len(CATEGORY_CODES))
+    counts = [int(np.count_nonzero(entries.categories == code)) for code in range(len(CATEGORY_CODES))]
     entries_section = EntriesSection(
         count=len(entries.ids),
         by_category=[
-            CategoryCount(category, int(n)) for category, n in zip(CATEGORY_CODES, counts, strict=False) if n
+            CategoryCount(category, n) for category, n in zip(CATEGORY_CODES, counts, strict=True) if n
         ],
         files={
             "ids": put("entries-ids", entries.ids),
@@ -190,6 +191,13 @@ def _write_array(path: Path, array: NDArray[Any]) -> FileEntry:
     write_durably(path, data)
     path.chmod(0o440)
     return FileEntry(path.name, len(data), hashlib.sha256(data).hexdigest(), plain.dtype.str, plain.shape)
+
+
+def _new_mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """A zeroed array in a new file. The disk's room is taken at once: where a mapped file found none, we would die."""
+    with path.open("xb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, math.prod(shape) * np.dtype(dtype).itemsize))
+    return np.memmap(path, np.dtype(dtype), "r+", shape=shape)
 
 
 def _seal(path: Path, mapped: NDArray[Any]) -> FileEntry:

@@ -1,4 +1,4 @@
-"""The lines of a text feed, numbered, with a limit on each."""
+"""The lines of a text feed, numbered, with a limit on each: one by one, or in blocks of many."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from index_builder.formats.record import BadRow, Reason
 from index_builder.formats.source_file import SourceFile
 
 MAX_LINE_BYTES: Final = 64 * 1024  # a row has a few hundred bytes; one of megabytes is damage or an attack
+BLOCK_BYTES: Final = 2 * 1024 * 1024  # some 25,000 rows: what a block costs beside its rows is nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,22 @@ class Line:
     number: int
     text: str
     bad: BadRow | None = None
+
+    @classmethod
+    def of(cls, number: int, raw: bytes) -> "Line":
+        """Line `number` from its bytes, its end included; of one that is too long its start is enough."""
+        if len(raw) > MAX_LINE_BYTES:
+            return cls._bad(number, Reason.LINE_TOO_LONG, f"the line has more than {MAX_LINE_BYTES} bytes")
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        try:
+            return cls(number, raw.decode().removesuffix("\n").removesuffix("\r"))
+        except UnicodeDecodeError:
+            return cls._bad(number, Reason.NOT_UTF8, "the line is not UTF-8")
+
+    @classmethod
+    def _bad(cls, number: int, reason: Reason, detail: str) -> "Line":
+        return cls(number, "", BadRow(number, reason, detail))
 
 
 @dataclass(slots=True)
@@ -32,17 +49,31 @@ class LineReader:
     def __iter__(self) -> Iterator[Line]:
         while raw := self.source.readline(MAX_LINE_BYTES + 1):
             self.count += 1
+            line = Line.of(self.count, raw)
             if len(raw) > MAX_LINE_BYTES:
                 while raw and not raw.endswith(b"\n"):
                     raw = self.source.readline(1 << 20)
-                yield self._bad(Reason.LINE_TOO_LONG, f"the line has more than {MAX_LINE_BYTES} bytes")
-                continue
-            if self.count == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            try:
-                yield Line(self.count, raw.decode().removesuffix("\n").removesuffix("\r"))
-            except UnicodeDecodeError:
-                yield self._bad(Reason.NOT_UTF8, "the line is not UTF-8")
+            yield line
 
-    def _bad(self, reason: Reason, detail: str) -> Line:
-        return Line(self.count, "", BadRow(self.count, reason, detail))
+
+@dataclass(frozen=True, slots=True)
+class LineBlock:
+    """Whole lines, the first of them numbered `first`. Of a line that is too long only its start may be there."""
+
+    first: int
+    data: bytes
+
+
+def line_blocks(source: SourceFile, first: int, size: int = BLOCK_BYTES) -> Iterator[LineBlock]:
+    """What is left of a source, cut at line ends into blocks of about `size` bytes."""
+    begun = b""
+    while data := source.read(size):
+        data = begun + data
+        end = data.rfind(b"\n") + 1
+        begun = data[end:][: MAX_LINE_BYTES + 1]
+        if end:
+            block = LineBlock(first, data[:end])
+            first += block.data.count(b"\n")
+            yield block
+    if begun:
+        yield LineBlock(first, begun)

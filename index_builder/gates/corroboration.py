@@ -53,7 +53,7 @@ def _sources(candidates: Candidates) -> "np.ndarray[tuple[int], np.dtype[np.int6
     most = np.ones(len(candidates.ids), np.int64)
     for table in candidates.tables:
         rows = table.row_of_links()
-        pairs = np.unique(np.stack([rows, candidates.sources[table.links].astype(np.int64)], 1), axis=0)
-        of_row = np.bincount(pairs[:, 0], minlength=len(table.codes))
+        pairs = np.unique(rows << 16 | candidates.sources[table.links])
+        of_row = np.bincount(pairs >> 16, minlength=len(table.codes))
         np.maximum.at(most, table.links, of_row[rows])
     return most

@@ -6,15 +6,18 @@ is held. Large lists are sampled: a family that holds a hundredth of a list has 
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hashcheck_core.hash_types import HashKind
-from index_builder.candidates import Candidates
+from hashcheck_core.search.flat import FlatEngine
+from index_builder.candidates import Candidates, CandidateTable
 from index_builder.engines import engine_for
 from index_builder.gates.outcome import Outcome, too_many
 from index_builder.gates.section import GateSection
 
 _SAMPLE = 10_000
+_FOUND = 1000  # chance then moves a count by some thirty, and nothing halves it
 
 
 class DegenerateGate(GateSection):
@@ -33,6 +36,9 @@ def check(gate: DegenerateGate, candidates: Candidates) -> Outcome:
         if table.hash_type.kind is HashKind.EXACT or rows <= limit:
             continue
         picked = np.unique(np.linspace(0, rows - 1, min(rows, _SAMPLE)).astype(np.int64))
+        picked = _suspects(table, picked, limit)
+        if not len(picked):
+            continue
         engine = engine_for(table.hash_type, table.codes, len(picked))
         for start in range(0, len(picked), 256):
             queries = np.ascontiguousarray(table.codes[picked[start : start + 256]])
@@ -43,3 +49,20 @@ def check(gate: DegenerateGate, candidates: Candidates) -> Outcome:
     found_entries = np.flatnonzero(held)
     failures = too_many(len(found_entries), gate.max_held)
     return Outcome("No hash stands in too dense a family.", found_entries, "in too dense a family", failures)
+
+
+def _suspects(table: CandidateTable, picked: NDArray[np.int64], limit: float) -> NDArray[np.int64]:
+    """Those of `picked` that may have more than `limit` others in their radius: all but a few are cleared cheaply.
+
+    Looked at are so many rows that at the limit a thousand would be found; at half of that one is a suspect.
+    """
+    step = int(limit) // _FOUND
+    if step < 2:
+        return picked
+    engine = FlatEngine(np.ascontiguousarray(table.codes[::step]))
+    counts = [
+        np.diff(engine.search(np.ascontiguousarray(table.codes[some]), table.hash_type.radius).offsets)
+        for some in np.array_split(picked, -(-len(picked) // 256))
+    ]
+    suspects: NDArray[np.int64] = picked[np.concatenate(counts) >= _FOUND // 2]
+    return suspects

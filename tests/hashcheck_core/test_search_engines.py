@@ -292,6 +292,14 @@ def test_hostile_parameters_are_refused(data: st.DataObject) -> None:
     assert sum(t + 1 for t in read.radii) == read.radius + 1
 
 
+def test_tables_are_the_same_however_many_keys_are_made_at_once() -> None:
+    codes = make_codes("clustered", 3000, 32, np.random.default_rng(8))
+    layout = any_layout(256, 31, np.random.default_rng(8))
+    whole, in_parts = build_tables(layout, codes), build_tables(layout, codes, keys_at_once=700)
+    for role in ("buckets", "signatures", "ids"):
+        assert np.array_equal(getattr(whole, role), getattr(in_parts, role))
+
+
 def test_tables_out_of_range_are_refused() -> None:
     codes = make_codes("uniform", 3000, 32, np.random.default_rng(3))
     layout = choose_layout(100_000, 256, 31)

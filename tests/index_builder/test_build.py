@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.build import write_rows
 from examples.photographs import LISTED, LISTED_NATIONAL
 from tests.support import Site, done, make_site, run
 
@@ -148,6 +151,23 @@ def test_what_stops_a_build_is_one_clear_line_and_leaves_nothing(
     assert last.startswith("index-builder: ")
     assert says in last
     assert "Traceback" not in error
+    assert not list(new_site.snapshots.glob("*"))
+
+
+@pytest.mark.parametrize("kibibytes", [20, 200])
+def test_a_build_that_finds_no_room_says_so_and_leaves_nothing(new_site: Site, kibibytes: int) -> None:
+    """Files may not be larger than this: columns of rows, or later an array of the snapshot."""
+    write_rows(new_site.feed, 5000)
+    build = [
+        *(sys.executable, "-W", "error", "-m", "index_builder.cli", "build"),
+        *("--config", str(new_site.root / "feeds.toml"), "--out", str(new_site.snapshots)),
+    ]
+    limited = ["bash", "-c", f'ulimit -f {kibibytes}; exec "$@"', "bash", *build]
+    result = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("index-builder: ")
+    assert "(File too large). Check" in last
     assert not list(new_site.snapshots.glob("*"))
 
 

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 from hashcheck_core.errors import FeedError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
+from hashcheck_core.reserved import TEST_HASHES
 from index_builder.columns import ColumnCollector
 from index_builder.config import DELTA_FORMATS, FeedConfig
+from index_builder.entry_ids import EntryIds
+from index_builder.feed_rows import row_blocks
 from index_builder.formats import FORMATS
-from index_builder.formats.record import BadRow, Record
+from index_builder.formats.record import Record
 from index_builder.reading import FeedReading
 from index_builder.rejects import RejectLog
 from index_builder.state import DeltaState
@@ -48,18 +51,15 @@ def read(specimen: Specimen, folder: Path) -> tuple[set[str], Counter[str], dict
         (pages / f"{number:03}").write_bytes(page)
     feed = config(specimen.format, pages if specimen.format in DELTA_FORMATS else pages / "000")
     vetting, rejects = Vetting(feed, BUILT_IN_TYPES), RejectLog()
-    collector = ColumnCollector(bytes(32), BUILT_IN_TYPES)
+    (folder / "columns").mkdir()
+    collector = ColumnCollector(BUILT_IN_TYPES, folder / "columns")
     reading = FeedReading(feed, rejects, folder, NOW, lambda done, total: None)
-    good = set()
-    for record in reading:
-        vetted = vetting.vet(record)
-        if not isinstance(vetted, BadRow):
-            conflict = collector.add("f", "f", vetted)
-            if conflict is None:
-                good.add(vetted.value.hex())
-                continue
-            vetted = conflict
-        rejects.add(vetted)
+    for block in row_blocks(feed, reading, vetting, EntryIds(bytes(32), "f"), collector.shape, rejects):
+        collector.add("f", "f", block)
+    [table] = (table for table in collector.finish().tables if table.hash_type.name == "md5")
+    for conflict in collector.conflicts():
+        rejects.add(conflict.bad)
+    good = {code.tobytes().hex() for code in table.codes} - {h.hex() for h in TEST_HASHES}
     assert reading.size == sum(map(len, specimen.pages))
     return good, rejects.counts, reading.notes
 

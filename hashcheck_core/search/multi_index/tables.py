@@ -7,10 +7,10 @@
 Within a bucket rows ascend. Five bytes a row and chunk, and no pointer: the arrays are mapped as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ from hashcheck_core.search.multi_index.intrinsics import (
 )
 from hashcheck_core.search.multi_index.jit import kernel
 from hashcheck_core.search.multi_index.layout import Layout
+
+KEYS_AT_ONCE: Final = 1 << 25  # 256 MiB of them a thread; of more rows they are made twice over
 
 Allocate = Callable[[str, tuple[int, ...], str], NDArray[Any]]
 
@@ -71,13 +73,14 @@ def build_tables(
     *,
     allocate: Allocate = _zeros,
     threads: int = 2,
+    keys_at_once: int = KEYS_AT_ONCE,
     on_chunk: Callable[[int, int], None] = lambda done, of: None,
 ) -> Tables:
     """Build the arrays for `codes`, uint8 (n, bits / 8), C-contiguous.
 
     `allocate(role, shape, dtype)` gives zeroed arrays, mapped files where they are to outgrow memory. Beside them
-    each thread takes 8 bytes a row. `on_chunk` hears how many chunks are done. Raises ValueError for more rows
-    than the layout can number.
+    each thread takes 8 bytes a row, of `keys_at_once` rows at most. `on_chunk` hears how many chunks are done. Raises
+    ValueError for more rows than the layout can number.
     """
     rows, width = codes.shape
     if not layout.holds(rows) or width * 8 != layout.bits or not codes.flags.c_contiguous:
@@ -86,18 +89,34 @@ def build_tables(
     tables = Tables(made["buckets"], made["signatures"], made["ids"])
 
     def build(chunk: int) -> None:
-        keys = np.empty(rows, np.uint64)
+        at_once = max(1, min(rows, keys_at_once))
+        keys = np.empty(at_once, np.uint64)
         byte_table = layout.chunk_table(chunk)
-        _make_keys(codes.ctypes.data, rows, width, byte_table.ctypes.data, keys.ctypes.data)
-        _sort_into_buckets(
-            keys.ctypes.data,
-            rows,
-            layout.address[chunk],
-            layout.signature_bits,
-            tables.buckets.ctypes.data + 4 * layout.table_starts[chunk],
-            tables.signatures[chunk].ctypes.data,
-            tables.ids[chunk].ctypes.data,
-        )
+        buckets = tables.buckets.ctypes.data + 4 * layout.table_starts[chunk]
+
+        def parts(made: bool) -> Iterator[tuple[int, int]]:
+            """(first row, count) of each part, its keys in `keys`."""
+            for first in range(0, rows, at_once):
+                count = min(at_once, rows - first)
+                if not made or at_once < rows:
+                    start = codes.ctypes.data + first * width
+                    _make_keys(start, count, width, byte_table.ctypes.data, keys.ctypes.data)
+                yield first, count
+
+        for _, count in parts(made=False):
+            _count(keys.ctypes.data, count, layout.address[chunk], buckets)
+        _counts_to_starts(layout.address[chunk], buckets)
+        for first, count in parts(made=True):
+            _place(
+                keys.ctypes.data,
+                first,
+                count,
+                layout.address[chunk],
+                layout.signature_bits,
+                buckets,
+                tables.signatures[chunk].ctypes.data,
+                tables.ids[chunk].ctypes.data,
+            )
 
     with ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(build, range(len(layout.widths))), 1):
@@ -130,25 +149,43 @@ def _make_keys(codes: Any, rows: Any, width: Any, byte_table: Any, keys: Any) ->
         store64u(keys + 8 * row, key)
 
 
+# A counting sort of the rows by the low `address` bits of their keys, in three steps; `buckets` is zeroed before.
+
+
 @kernel
-def _sort_into_buckets(
-    keys: Any, rows: Any, address: Any, signature_bits: Any, buckets: Any, signatures: Any, ids: Any
-) -> Any:
-    """Counting sort of the rows by the low `address` bits of their keys; `buckets` is zeroed before."""
+def _count(keys: Any, rows: Any, address: Any, buckets: Any) -> Any:
     mask = (np.int64(1) << address) - 1
     for row in range(rows):
         place = buckets + 4 * (load64(keys + 8 * row) & mask) + 4
         store32(place, load32(place) + 1)
+
+
+@kernel
+def _counts_to_starts(address: Any, buckets: Any) -> Any:
+    """Bound k + 1 becomes the start of bucket k; filling moves it to its end."""
     total = np.int64(0)
-    for bucket in range(
-        np.int64(1) << address
-    ):  # bound k + 1: now the start of bucket k; filling moves it to its end
+    for bucket in range(np.int64(1) << address):
         place = buckets + 4 * bucket + 4
         count = load32(place)
         store32(place, total)
         total += count
-    for row in range(rows):
-        key = load64(keys + 8 * row)
+
+
+@kernel
+def _place(
+    keys: Any,
+    first: Any,
+    count: Any,
+    address: Any,
+    signature_bits: Any,
+    buckets: Any,
+    signatures: Any,
+    ids: Any,
+) -> Any:
+    """Put rows `first` and on, whose keys these are, where the starts of their buckets say."""
+    mask = (np.int64(1) << address) - 1
+    for row in range(first, first + count):
+        key = load64(keys + 8 * (row - first))
         bucket_end = buckets + 4 * (key & mask) + 4
         place = load32(bucket_end)
         store32(bucket_end, place + 1)
