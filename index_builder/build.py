@@ -4,6 +4,7 @@ A bad row is rejected, counted and written down; it never stops the build. A fee
 nothing is left, and any gate that fails stop it before there is a snapshot: the previous one stays in force.
 """
 
+import hmac
 import os
 import shutil
 import tempfile
@@ -30,13 +31,16 @@ from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
 from index_builder.candidates import sample
 from index_builder.columns import ColumnCollector
 from index_builder.config import BuildConfig, FeedConfig
+from index_builder.decisions.applied import Applied
+from index_builder.decisions.chain import Chain
+from index_builder.decisions.file import read_decisions
 from index_builder.engines import describe_plan
 from index_builder.formats.record import SET_ASIDE, BadRow, Reason
 from index_builder.gates.complete import FeedRows
 from index_builder.gates.drift import FeedSize
 from index_builder.gates.outcome import raise_for
 from index_builder.judging import Judging
-from index_builder.previous import feeds_in_force
+from index_builder.previous import feeds_in_force, must_continue
 from index_builder.reading import FeedReading
 from index_builder.rejects import RejectLog
 from index_builder.report import BuildReport, FeedReport, TypeReport
@@ -72,22 +76,26 @@ def build(
     version: int,
     progress: Progress,
     overlay: Overlay | None = None,
+    new_decisions: bool = False,
 ) -> BuildReport:
     """Build a snapshot of `config` below `out`; nothing is published.
 
     Raises ConfigError, FeedError or TransportError with nothing left behind, and GateError with a report of the
     failure. `now` is the one clock of the build: with the same feeds, keys, `now`, `version` and `overlay` the
     snapshot has the same bytes. What `overlay` retracts is not listed, and what it adds goes through the gates with the
-    rest, if its category is wanted.
+    rest, if its category is wanted. Decisions of people are applied; with `new_decisions` the file of them need not
+    continue the one of earlier builds.
     """
     signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES, follow_links=True))
-    collector = ColumnCollector(_load_id_key(config.snapshot.entry_id_key_path), config.hash_types())
+    id_key = _load_id_key(config.snapshot.entry_id_key_path)
+    decisions = _decisions(config, id_key, None if new_decisions else out)
+    collector = ColumnCollector(id_key, config.hash_types())
     with tempfile.TemporaryDirectory(prefix="index-builder-") as work:
         runs = [_read_feed(feed, config, collector, Path(work), now, progress) for feed in config.feed]
     for addition in additions_in_force(overlay) if overlay else ():
         if addition.category in config.snapshot.categories:
             collector.add_urgent(addition)
-    judging = Judging(config, progress.step)
+    judging = Judging(config, progress.step, decisions)
     judging.feeds([_rows(run) for run in runs], [_size(run) for run in runs], feeds_in_force(out), now)
 
     progress.step("sorting")
@@ -110,6 +118,8 @@ def build(
             gates=judging.results,
             held=judging.held,
             overlay=overlay.sequence if overlay else 0,
+            decisions=decisions.report(),
+            id_key=_mark(id_key),
         )
         write_report(directory, made, {run.section.name: run.rejects for run in runs})
         return made
@@ -140,6 +150,7 @@ def build(
         hashes=hashes,
         canaries=[Canary(h.type.name, h.hex(), TEST_ENTRY_ID.hex()) for h in TEST_HASHES],
         overlay=overlay.sequence if overlay else 0,
+        last_decision=decisions.chain.last,
     )
     with _unnamed(out) as place:
         directory = write_snapshot(
@@ -147,7 +158,7 @@ def build(
         )
         progress.step("verifying")
         snapshot = open_snapshot(directory, _own_key(signing_key), now=now)
-        judging.finished(snapshot, sample(hashes, config.gates.canaries.rows))
+        judging.finished(snapshot, sample(hashes, config.gates.canaries.rows), candidates)
         if any(gate.state == "failed" for gate in judging.results):
             report(failed, "")
             raise_for(judging.results, str(failed))
@@ -281,6 +292,20 @@ def _feed_report(run: _FeedRun) -> FeedReport:
         source=run.section.source,
         categories=run.section.categories,
     )
+
+
+def _decisions(config: BuildConfig, id_key: bytes, out: Path | None) -> Applied:
+    """What people decided, verified; with `out`, that nothing is missing of what builds there were made with."""
+    chain = Chain() if config.review is None else read_decisions(config.review)
+    if out is not None:
+        must_continue(chain, out)
+    chain.must_be_of(_mark(id_key))
+    return Applied(chain, config.review)
+
+
+def _mark(id_key: bytes) -> str:
+    """A name for the id key that tells nothing of it."""
+    return hmac.digest(id_key, b"the key of these entry ids", "sha256")[:8].hex()
 
 
 def _load_id_key(path: Path) -> bytes:

@@ -20,6 +20,7 @@ from hashcheck_core.hash_types import Hash, HashType, parse_hex
 from hashcheck_core.images.decoder import ImageLimits, decode
 from hashcheck_core.images.hashing import hash_bytes, hash_picture
 from hashcheck_core.snapshot.files import read_limited, transport_error
+from index_builder.paths import File
 
 _PART: Final = 100_000
 _MAX_PICTURE_BYTES: Final = 64 * 1024 * 1024
@@ -33,7 +34,7 @@ class KnownGoodConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     format: Literal["nsrl", "lines", "pictures"]
-    path: Path
+    path: File
 
 
 class KnownHashes(NamedTuple):

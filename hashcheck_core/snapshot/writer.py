@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from hashcheck_core.snapshot.manifest import (
     FeedSection,
     FileEntry,
     HashSection,
+    LastDecision,
     Manifest,
 )
 from hashcheck_core.snapshot.signing import sign
@@ -78,6 +79,7 @@ class SnapshotContent:
     hashes: Sequence[HashColumns]
     canaries: Sequence[Canary]
     overlay: int = 0
+    last_decision: LastDecision = field(default_factory=LastDecision)
 
 
 def write_snapshot(
@@ -180,6 +182,7 @@ def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str],
         hashes=sections,
         canaries=list(content.canaries),
         overlay=content.overlay,
+        last_decision=content.last_decision,
     )
 
 

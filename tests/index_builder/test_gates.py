@@ -224,7 +224,13 @@ def test_disputed_entries_are_held_and_two_sources_corroborate(new_site: Site) -
     new_site.write_config(more=more)
     code, _, report = build(new_site)
     assert code == 0
-    assert sorted(held["feed"] for held in report["held"]) == ["example-hotline", "n"]
+    few = "too few sources and opinions"
+    assert sorted((held["feed"], held["why"]) for held in report["held"]) == [
+        ("example-hotline", few),
+        ("n", "disputed"),
+        ("n", few),
+    ]
+    assert {gate["name"]: gate["held"] for gate in report["gates"]}["corroboration"] == 2
     assert report["entries"] == 1 + 3
 
 
