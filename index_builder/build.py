@@ -40,7 +40,7 @@ from index_builder.gates.complete import FeedRows
 from index_builder.gates.drift import FeedSize
 from index_builder.gates.outcome import raise_for
 from index_builder.judging import Judging
-from index_builder.previous import feeds_in_force, must_continue
+from index_builder.previous import changes_since, feeds_in_force, must_continue
 from index_builder.reading import FeedReading
 from index_builder.rejects import RejectLog
 from index_builder.report import BuildReport, FeedReport, TypeReport
@@ -104,6 +104,8 @@ def build(
     if overlay is not None:
         retracted = places_of(candidates.ids, sorted(retracted_entries(overlay)))
         held[retracted] = True
+    progress.step("comparing with the snapshot in force")
+    changes = changes_since(out, candidates, held)
 
     def report(directory: Path, name: str) -> BuildReport:
         made = BuildReport(
@@ -119,6 +121,7 @@ def build(
             held=judging.held,
             overlay=overlay.sequence if overlay else 0,
             decisions=decisions.report(),
+            changes=changes,
             id_key=_mark(id_key),
         )
         write_report(directory, made, {run.section.name: run.rejects for run in runs})

@@ -1,17 +1,23 @@
 """What came before a build in its directory: the snapshot in force, and the newest report. For what compares.
 
-Nothing of it is trusted: signatures are not looked at.
+Nothing of it is trusted: signatures are not looked at. Where it cannot be read there is nothing to compare with.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hashcheck_core.errors import SnapshotError, TransportError
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, decode
 from hashcheck_core.snapshot.pointer import MAX_POINTER_BYTES, POINTER_NAME, decode_pointer
 from hashcheck_core.snapshot.signed import SignedDocument
+from index_builder.candidates import Candidates
+from index_builder.changes import Changes, Side, count_changes
 from index_builder.decisions.chain import Chain
+from index_builder.difference import read_entries
 from index_builder.report_files import newest_report
 
 
@@ -32,6 +38,24 @@ def feeds_in_force(out: Path) -> "Mapping[str, Mapping[str, int]] | None":
     """Accepted rows by category of each feed in the snapshot that is in force in `out`; None where none is."""
     found = in_force(out)
     return None if found is None else {feed.name: feed.categories for feed in found[1].feeds}
+
+
+def changes_since(out: Path, candidates: Candidates, held: NDArray[np.bool_]) -> Changes:
+    """What a list of `candidates` without those `held` changes against the snapshot in force."""
+    sources = candidates.source_names
+    after = Side(candidates.ids, candidates.categories, candidates.sources, sources, ~held)
+    found = in_force(out)
+    if found is None:
+        return count_changes(None, after)
+    try:
+        manifest, arrays = read_entries(found[0])
+    except (TransportError, SnapshotError) as error:
+        return count_changes(
+            None, after, note=f"{found[0].name} is in force and cannot be read: {error.message}"
+        )
+    names = ["+".join(names) for names in manifest.source_sets]
+    before = Side(arrays["ids"], arrays["categories"], arrays["source_sets"], names)
+    return count_changes(before, after, since=found[0].name)
 
 
 def must_continue(decisions: Chain, out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
+from index_builder.changes import Changes
 from index_builder.decisions.applied import DecisionsReport
 from index_builder.gates.outcome import GateResult, Held
 
@@ -54,6 +55,7 @@ class BuildReport(msgspec.Struct, frozen=True):
     held: list[Held] = []
     overlay: int = 0
     decisions: DecisionsReport = DecisionsReport()
+    changes: Changes = Changes()
     id_key: str = ""
 
 
