@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.samples import Sample
@@ -23,6 +24,7 @@ from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.settings import Limits, Settings
 from index_builder.config import BuildConfig
+from index_builder.decisions.settings import Holding, Person, ReviewConfig
 from index_builder.formats import FORMATS
 from index_builder.formats.record import Reason as RejectReason
 from index_builder.gates.outcome import NAMES
@@ -137,6 +139,15 @@ def test_every_gate_and_its_limits_are_documented() -> None:
         "pictures",
         "lines",
     }
+
+
+def test_the_review_of_the_documentation_is_one_and_names_only_gates_that_hold() -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", DOCS["review.md"], re.S)
+    review = ReviewConfig.model_validate(tomllib.loads(example)["review"])
+    assert [person.name for person in review.person] == ["anna", "ben"]
+    assert set(get_args(Holding)) < set(NAMES)
+    for field in (*ReviewConfig.model_fields, *Person.model_fields):
+        assert f"{field} = " in example or f"review.{field}]" in example
 
 
 def test_the_pages_of_figures_are_made_from_their_numbers() -> None:
