@@ -41,7 +41,8 @@ def decide(review: ReviewConfig, key: Ed25519PrivateKey, deciding: Deciding) -> 
 
     Whatever it raises, nothing is written.
     """
-    with _locked(review.decisions):
+    path = review.decisions.resolve()  # a link stays one, and all who write it wait at one lock
+    with _locked(path):
         chain = read_decisions(review)
         links = list(chain.links)
         for decision in deciding(chain):
@@ -57,7 +58,7 @@ def decide(review: ReviewConfig, key: Ed25519PrivateKey, deciding: Deciding) -> 
                 next_step="Begin a new decision file, decide anew what still matters, and build with --new-decisions.",
             )
         if len(links) > len(chain.links):
-            _replace(review.decisions, data)
+            _replace(path, data)
         return grown
 
 
@@ -75,9 +76,9 @@ def public_keys(review: ReviewConfig) -> dict[str, Ed25519PublicKey]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    path = path.resolve()  # a link stays one
-    for left in path.parent.glob(f".{path.name}.*.tmp"):  # of one who was killed: nobody else is here
-        left.unlink(missing_ok=True)
+    for left in path.parent.iterdir():  # of one who was killed: nobody else is here
+        if left.name.startswith(f".{path.name}.") and left.name.endswith(".tmp"):
+            left.unlink(missing_ok=True)
     try:
         write_atomically(path, data, keep_owner=True)
     finally:

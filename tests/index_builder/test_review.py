@@ -12,7 +12,7 @@ import pytest
 from examples.feed import feed_rows
 from examples.photographs import FOLDER, UNLISTED
 from hashcheck_core.snapshot.signing import generate_pair
-from index_builder.cli import main
+from tests.index_builder.conftest import Run
 from tests.index_builder.test_gates import failed, made_up, write_rows
 from tests.specimens.feeds import md5
 from tests.support import Site
@@ -23,11 +23,10 @@ ORDINARY = "known_good: an ordinary file or picture"
 
 @dataclass
 class Desk:
-    """A site where people decide. Every command goes through the program's own `main`."""
+    """A site where people decide."""
 
     site: Site
-    monkeypatch: pytest.MonkeyPatch
-    capsys: pytest.CaptureFixture[str]
+    run: Run
     people: dict[str, int | None] = field(default_factory=dict)
     options: str = ""
     gates: str = ""
@@ -53,17 +52,6 @@ class Desk:
             people += f'[[review.person]]\nname = "{name}"\nkey = "{name}.pub"\n{last}'
         review = f'[review]\ndecisions = "decisions.jsonl"\n{self.options}\n{people}' if people else ""
         self.site.write_config(more=f"{self.gates}\n{review}")
-
-    def run(self, *arguments: str | Path) -> tuple[int, str, str]:
-        self.monkeypatch.setattr("sys.argv", ["index-builder", *map(str, arguments)])
-        self.monkeypatch.setenv("COLUMNS", "220")
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 0
-        captured = self.capsys.readouterr()
-        return code, captured.out, captured.err
 
     @property
     def _where(self) -> tuple[str | Path, ...]:
@@ -96,11 +84,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(new_site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+def desk(new_site: Site, run_here: Run) -> Desk:
     """Ten entries, of which three are known to be ordinary files, and anna and ben to decide about them."""
     write_rows(new_site.feed, made_up(10))
     (new_site.root / "good.txt").write_text("".join(f"md5 {md5(n)}\n" for n in range(3)))
-    desk = Desk(new_site, monkeypatch, capsys)
+    desk = Desk(new_site, run_here)
     desk.join("anna", "ben")
     good = '[[known_good]]\nname = "own"\nformat = "lines"\npath = "good.txt"\n'
     desk.configure(options="people = 2", gates=f"{good}[gates.known_good]\nmax_held = 1\n")
