@@ -83,7 +83,7 @@ def open_snapshot(
     def load(files: dict[str, FileEntry]) -> dict[str, NDArray[Any]]:
         arrays = {}
         for role, entry in files.items():
-            data = map_file(directory / entry.name, entry)
+            data = _map(directory / entry.name, entry)
             verify_file(entry, data)
             maps.append(data)
             arrays[role] = as_array(entry, data)
@@ -140,8 +140,7 @@ def _open_table(section: HashSection, manifest: Manifest, arrays: dict[str, NDAr
     return HashTable(hash_type, engine, arrays["offsets"], arrays["links"], section.listed)
 
 
-def map_file(path: Path, entry: FileEntry) -> "memoryview | bytes":
-    """The bytes of a file of a snapshot, mapped; its digest is not checked. Raises TransportError, SnapshotError."""
+def _map(path: Path, entry: FileEntry) -> "memoryview | bytes":
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
