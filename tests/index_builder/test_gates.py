@@ -190,7 +190,7 @@ def test_nsrl_and_lists_of_exact_hashes_veto(new_site: Site) -> None:
     (new_site.root / "rds.db").write_bytes(b"no database, but longer than any header" * 9)
     code, error, _ = build(new_site)
     assert code == 1
-    assert "not an NSRL" in error
+    assert "not a whole NSRL" in error
 
 
 def test_a_family_that_is_too_dense_is_held_and_the_rest_listed(new_site: Site) -> None:
