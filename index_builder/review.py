@@ -52,7 +52,7 @@ class Opinion:
 
 def held_rows(report: BuildReport, chain: Chain, rules: ReviewConfig | None) -> list[HeldRow]:
     """What the build held, in its order."""
-    found = standings(chain.decisions, rules) if rules else {}
+    found = standings(chain.counting, rules) if rules else {}
     rows = []
     for held in report.held:
         row = HeldRow(held.entry, held.feed, held.category, held.gate, held.why)
@@ -101,7 +101,7 @@ def decisions_of(opinion: Opinion, report: BuildReport, chain: Chain, rules: Rev
         grounds.setdefault(held.entry, set()).add(held.ground)
     for decided in report.decisions.decided:
         grounds.setdefault(decided.entry, set()).update(decided.grounds)
-    found = standings(chain.decisions, rules)
+    found = standings(chain.counting, rules)
     made = []
     for entry in dict.fromkeys(opinion.entries):
         if not is_entry(entry):

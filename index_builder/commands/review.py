@@ -66,7 +66,7 @@ def review(
     rules = load_config(config).review
     chain = Chain() if rules is None else read_decisions(rules)
     if history:
-        _show_history(chain.decisions, json=json)
+        _show_history(chain, json=json)
         return
     seen = _report(out, report)
     wanted = [
@@ -135,7 +135,8 @@ def _decide(
         raise ConfigError(f"{config} has no [review].", next_step="Say who may decide: see docs/review.md.")
     seen, person = _report(out, report).report, person_of(rules, by)
     [private] = private_keys([key])
-    if key_id(private.public_key()) != key_id(public_keys(rules)[by]):
+    [own] = (one.key for one in public_keys(rules)[person.name] if one.until is None)
+    if key_id(private.public_key()) != key_id(own):
         raise ConfigError(f"{key} is not the key of {by}.", next_step="Use your own, with your own name.")
     if "-" in entries:
         entries = [*(entry for entry in entries if entry != "-"), *sys.stdin.read().split()]
@@ -159,7 +160,7 @@ def _report(out: Path, name: str | None) -> NamedReport:
 
 
 def _tell(entries: Iterable[str], chain: Chain, rules: ReviewConfig, *, json: bool) -> None:
-    found = standings(chain.decisions, rules)
+    found = standings(chain.counting, rules)
     if json:
         print_json({"decided": [{"entry": e, "standing": _standing(found[e], rules)} for e in entries]})
         return
@@ -198,12 +199,12 @@ def _show_held(name: str, rows: Sequence[HeldRow]) -> None:
         console.print(f"And {len(rows) - _SHOWN:,} more: narrow it down, or ask for --json.")
 
 
-def _show_history(decisions: Sequence[Decision], *, json: bool) -> None:
+def _show_history(chain: Chain, *, json: bool) -> None:
     if json:
-        print_json({"decisions": decisions})
+        print_json({"decisions": chain.decisions, "void": sorted(chain.void)})
         return
     table = Table("", "at", "by", "", "entry", "in spite of", "reason", title="Decisions")
-    for one in decisions:
-        at = f"{one.at:%Y-%m-%d %H:%M}"
-        table.add_row(str(one.number), at, one.by, one.verdict, one.entry, ", ".join(one.grounds), one.reason)
+    for one in chain.decisions:
+        at, what = f"{one.at:%Y-%m-%d %H:%M}", f"{one.verdict}{' (void)' if one.number in chain.void else ''}"
+        table.add_row(str(one.number), at, one.by, what, one.entry, ", ".join(one.grounds), one.reason)
     Console().print(table)

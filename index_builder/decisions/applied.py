@@ -58,7 +58,7 @@ class Applied:
     _grounds: dict[int, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._standings = standings(self.chain.decisions, self.rules) if self.rules else {}
+        self._standings = standings(self.chain.counting, self.rules) if self.rules else {}
 
     def meet(self, candidates: Candidates) -> None:
         """Find the entries decided about among the candidates."""

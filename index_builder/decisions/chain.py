@@ -8,8 +8,9 @@ Lines taken away at the end leave a chain that is sound; `must_continue` finds t
 build has applied.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -19,15 +20,28 @@ from hashcheck_core.snapshot.signing import TrustedKeys
 from index_builder.decisions.record import Decision, SignedDecision, damaged, read_line
 
 
+class PersonKey(NamedTuple):
+    """`until`: the number of the last decision with it that counts; None while it is in use."""
+
+    key: Ed25519PublicKey
+    until: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Verified decisions; that of number n is `links[n - 1]`."""
+    """Verified decisions; that of number n is `links[n - 1]`. Those of the numbers in `void` do not count: the key's
+    time was over."""
 
     links: tuple[SignedDecision, ...] = ()
+    void: frozenset[int] = frozenset()
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
         return tuple(link.decision for link in self.links)
+
+    @property
+    def counting(self) -> tuple[Decision, ...]:
+        return tuple(one for one in self.decisions if one.number not in self.void)
 
     @property
     def last(self) -> LastDecision:
@@ -57,12 +71,13 @@ class Chain:
             )
 
 
-def read_chain(data: bytes, people: Mapping[str, Ed25519PublicKey]) -> Chain:
-    """Verify a decision file; raises DecisionError. `people`: the keys of all who ever decided, by name."""
+def read_chain(data: bytes, people: Mapping[str, Sequence[PersonKey]]) -> Chain:
+    """Verify a decision file; raises DecisionError. `people`: all keys of all who ever decided, by name."""
     *lines, rest = data.split(b"\n")
     if rest:
         raise damaged(f"Decision {len(lines) + 1} is cut short.")
     links: list[SignedDecision] = []
+    void: set[int] = set()
     for number, line in enumerate(lines, 1):
         link = read_line(line, number)
         decision = link.decision
@@ -70,16 +85,19 @@ def read_chain(data: bytes, people: Mapping[str, Ed25519PublicKey]) -> Chain:
             raise damaged(
                 f"Decision {number} does not follow the one before it: something is missing or moved."
             )
-        key = people.get(decision.by)
-        if key is None:
+        keys = people.get(decision.by)
+        if keys is None:
             raise DecisionError(
                 f"Decision {number} is by {decision.by!r}, who is not in [review].",
                 next_step="Put them back with their key, with `until` if they may decide no longer; if nobody here is "
                 "called so, find out who wrote it.",
             )
-        if not TrustedKeys.of([key]).signers(link.payload, [link.signature]):
+        signers = [one for one in keys if TrustedKeys.of([one.key]).signers(link.payload, [link.signature])]
+        if not signers:
             raise damaged(f"Decision {number} is not signed by {decision.by}'s key.")
         if links and decision.id_key != links[0].decision.id_key:
             raise damaged(f"Decision {number} is about the entry ids of another key.")
         links.append(link)
-    return Chain(tuple(links))
+        if all(one.until is not None and number > one.until for one in signers):
+            void.add(number)
+    return Chain(tuple(links), frozenset(void))

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hashcheck_core.errors import ConfigError, DecisionError
 from hashcheck_core.snapshot.files import read_limited, transport_error, write_atomically
 from hashcheck_core.snapshot.signing import key_id, load_public
-from index_builder.decisions.chain import Chain, read_chain
+from index_builder.decisions.chain import Chain, PersonKey, read_chain
 from index_builder.decisions.record import Decision, sign_decision
 from index_builder.decisions.settings import ReviewConfig
 
@@ -49,9 +49,8 @@ def decide(review: ReviewConfig, key: Ed25519PrivateKey, deciding: Deciding) -> 
             previous = links[-1].sha256 if links else ""
             placed = msgspec.structs.replace(decision, number=len(links) + 1, previous=previous)
             links.append(sign_decision(placed, key))
-        grown = Chain(tuple(links))
-        data = grown.encode()
-        read_chain(data, public_keys(review))  # what a build would refuse is never written
+        data = Chain(tuple(links)).encode()
+        grown = read_chain(data, public_keys(review))  # what a build would refuse is never written
         if len(data) > _MAX_BYTES:
             raise DecisionError(
                 f"{review.decisions} would have more than {_MAX_BYTES} bytes.",
@@ -62,13 +61,15 @@ def decide(review: ReviewConfig, key: Ed25519PrivateKey, deciding: Deciding) -> 
         return grown
 
 
-def public_keys(review: ReviewConfig) -> dict[str, Ed25519PublicKey]:
-    """The key of each person; raises ConfigError where two have the same, TransportError where one is not there."""
-    keys = {
-        person.name: load_public(read_limited(person.key, _MAX_KEY_BYTES, follow_links=True))
-        for person in review.person
-    }
-    if len({key_id(key) for key in keys.values()}) != len(keys):
+def public_keys(review: ReviewConfig) -> dict[str, list[PersonKey]]:
+    """The keys of each person, by name; raises ConfigError where one is there twice, TransportError where one is not."""
+    keys: dict[str, list[PersonKey]] = {}
+    ids = set()
+    for person in review.person:
+        key = load_public(read_limited(person.key, _MAX_KEY_BYTES, follow_links=True))
+        keys.setdefault(person.name, []).append(PersonKey(key, person.until))
+        ids.add(key_id(key))
+    if len(ids) != len(review.person):
         raise ConfigError(
             "Two people in [review] have the same key.", next_step="Give each person a key of their own."
         )

@@ -17,7 +17,8 @@ Holding = Literal["known_good", "degenerate", "corroboration", "benign"]
 
 
 class Person(BaseModel):
-    """`until`: the number of the last decision of theirs that counts, where they left or lost their key."""
+    """`until`: the number of the last decision with this key that counts, where they left or lost it. Who gets a new
+    key is named again, with it: one name is one person, whatever the keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str = Field(pattern=r"^\S(.{0,62}\S)?$")
@@ -36,14 +37,17 @@ class ReviewConfig(BaseModel):
 
     @model_validator(mode="after")
     def _enough_people(self) -> Self:
-        names = [person.name.casefold() for person in self.person]
-        if len(set(names)) != len(names):
-            raise ValueError("two people have the same name")
+        deciding = [person.name for person in self.person if person.until is None]
+        if len({name.casefold() for name in deciding}) != len(deciding):
+            raise ValueError(
+                "two people have the same name, or one has two keys of which neither has an `until`"
+            )
+        if len({p.name for p in self.person}) != len({p.name.casefold() for p in self.person}):
+            raise ValueError("two names differ in capitals only")
         if not all(person.name.isprintable() for person in self.person):
             raise ValueError("a name holds what cannot be printed")
-        deciding = sum(person.until is None for person in self.person)
-        if max(self.people, *self.people_for.values(), 0) > deciding:
-            raise ValueError(f"more people must agree than the {deciding} who may decide")
+        if max(self.people, *self.people_for.values(), 0) > len(deciding):
+            raise ValueError(f"more people must agree than the {len(deciding)} who may decide")
         return self
 
     def needed(self, gate: str) -> int:

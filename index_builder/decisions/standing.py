@@ -92,13 +92,10 @@ class Standing:
 
 
 def standings(decisions: Iterable[Decision], rules: ReviewConfig) -> dict[str, Standing]:
-    """Where every entry stands that someone decided about. Decisions by those whose time is over do not count."""
-    until = {person.name: person.until for person in rules.person}
+    """Where every entry stands that someone decided about."""
     found: dict[str, Standing] = {}
     for decision in decisions:
-        last = until.get(decision.by)
-        if last is None or decision.number <= last:
-            found.setdefault(decision.entry, Standing()).take(decision, rules)
+        found.setdefault(decision.entry, Standing()).take(decision, rules)
     return found
 
 

@@ -73,5 +73,7 @@ def raise_for(results: Sequence[GateResult], report: str) -> None:
     if failed:
         told = " ".join(f"Gate {r.name} failed: {r.detail}" for r in failed)
         raise GateError(
-            told, next_step=f"Nothing was built. Look at {report} and talk to the source; see docs/gates.md."
+            told,
+            next_step=f"Nothing was built. Look at {report} (index-builder review lists what was held) and talk to the "
+            "source; see docs/gates.md.",
         )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hashcheck_core.errors import DecisionError
 from hashcheck_core.snapshot.signing import generate_pair
-from index_builder.decisions.chain import read_chain
+from index_builder.decisions.chain import PersonKey, read_chain
 from index_builder.decisions.record import DECISION_FORMAT, Decision, Verdict, sign_decision
 from index_builder.decisions.settings import Person, ReviewConfig
 from index_builder.decisions.standing import standings
@@ -22,7 +22,7 @@ from index_builder.decisions.standing import standings
 PEOPLE = {
     name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)) for name in ("anna", "ben", "carl")
 }
-PUBLIC = {name: key.public_key() for name, key in PEOPLE.items()}
+PUBLIC = {name: [PersonKey(key.public_key())] for name, key in PEOPLE.items()}
 ENTRY = "ab" * 16
 
 

@@ -47,9 +47,9 @@ class Desk:
         self.options = self.options if options is None else options
         self.gates = self.gates if gates is None else gates
         people = ""
-        for name, until in self.people.items():
+        for key, until in self.people.items():
             last = "" if until is None else f"until = {until}\n"
-            people += f'[[review.person]]\nname = "{name}"\nkey = "{name}.pub"\n{last}'
+            people += f'[[review.person]]\nname = "{key.removesuffix("2")}"\nkey = "{key}.pub"\n{last}'
         review = f'[review]\ndecisions = "decisions.jsonl"\n{self.options}\n{people}' if people else ""
         self.site.write_config(more=f"{self.gates}\n{review}")
 
@@ -410,3 +410,26 @@ def test_who_has_left_decides_no_more_and_what_they_decided_stays(desk: Desk) ->
     _, report, _ = desk.build()
     assert states(report) == {first: "applied"}
     assert {row["entry"] for row in report["held"]} == {second, third}
+    code, out, _ = desk.run("review", *desk._where, "--history")
+    assert (code, out.count("accept (void)")) == (0, 1)
+
+
+def test_a_person_with_a_new_key_is_still_one_person(desk: Desk) -> None:
+    desk.build()
+    entry = desk.review()[0]["entry"]
+    desk.decide("accept", "anna", entry)
+    desk.join("anna2", "carl")
+    desk.configure()
+    code, _, error = desk.build()
+    assert (code, "one has two keys" in error) == (2, True)
+    desk.people["anna"] = 1
+    desk.configure()
+    assert desk.decide("accept", "anna", entry)[0] == 2  # with the old key
+    code, told = desk.decide("accept", "anna", entry, key="anna2")
+    assert (code, told) == (0, f"{entry}: accept by anna waits for 1 more\n")
+    assert (
+        desk.decide("reject", "anna", entry, key="anna2")[1] == f"{entry}: reject by anna waits for 1 more\n"
+    )
+    assert desk.decide("accept", "carl", entry)[1] == f"{entry}: accept by carl waits for 1 more\n"
+    code, told = desk.decide("accept", "anna", entry, key="anna2")
+    assert (code, told) == (0, f"{entry}: accepted by carl and anna\n")
