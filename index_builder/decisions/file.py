@@ -62,7 +62,7 @@ def decide(review: ReviewConfig, key: Ed25519PrivateKey, deciding: Deciding) -> 
 
 
 def public_keys(review: ReviewConfig) -> dict[str, list[PersonKey]]:
-    """The keys of each person, by name; raises ConfigError where one is there twice, TransportError where one is not."""
+    """The keys of each person, by name; raises ConfigError where two are the same, TransportError where one is gone."""
     keys: dict[str, list[PersonKey]] = {}
     ids = set()
     for person in review.person:
