@@ -78,6 +78,12 @@ class GateError(DataError):
     code = "gate_failed"
 
 
+class DecisionError(DataError):
+    """A decision file that is not what the people wrote, or not all of it."""
+
+    code = "bad_decisions"
+
+
 class SnapshotError(DataError):
     """Base of what can be wrong with a snapshot. None of these is ever served."""
 

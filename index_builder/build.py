@@ -4,6 +4,7 @@ A bad row is rejected, counted and written down; it never stops the build. A fee
 nothing is left, and any gate that fails stop it before there is a snapshot: the previous one stays in force.
 """
 
+import hmac
 import os
 import shutil
 import tempfile
@@ -32,6 +33,9 @@ from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
 from index_builder.candidates import sample
 from index_builder.columns import ColumnCollector
 from index_builder.config import BuildConfig, FeedConfig
+from index_builder.decisions.applied import Applied
+from index_builder.decisions.chain import Chain
+from index_builder.decisions.file import read_decisions
 from index_builder.engines import describe_plan
 from index_builder.entry_ids import EntryIds
 from index_builder.feed_rows import row_blocks
@@ -40,7 +44,7 @@ from index_builder.gates.complete import FeedRows
 from index_builder.gates.drift import FeedSize
 from index_builder.gates.outcome import raise_for
 from index_builder.judging import Judging
-from index_builder.previous import feeds_in_force
+from index_builder.previous import changes_since, feeds_in_force, must_continue
 from index_builder.reading import FeedReading
 from index_builder.rejects import RejectLog
 from index_builder.report import BuildReport, FeedReport, TypeReport
@@ -93,17 +97,19 @@ def build(
     version: int,
     progress: Progress,
     overlay: Overlay | None = None,
+    new_decisions: bool = False,
 ) -> BuildReport:
     """Build a snapshot of `config` below `out`; nothing is published.
 
     Raises ConfigError, FeedError or TransportError with nothing left behind, and GateError with a report of the
     failure. `now` is the one clock of the build: with the same feeds, keys, `now`, `version` and `overlay` the
     snapshot has the same bytes. What `overlay` retracts is not listed, and what it adds goes through the gates with the
-    rest, if its category is wanted.
+    rest, if its category is wanted. Decisions of people are applied; with `new_decisions` the file of them need not
+    continue the one of earlier builds.
     """
     with _unnamed(out) as work:
         try:
-            return _build(config, out, work, now, version, progress, overlay)
+            return _build(config, out, work, now, version, progress, overlay, new_decisions=new_decisions)
         except OSError as error:
             raise transport_error(work, error, "used") from None
 
@@ -116,10 +122,13 @@ def _build(
     version: int,
     progress: Progress,
     overlay: Overlay | None,
+    *,
+    new_decisions: bool,
 ) -> BuildReport:
     """`work` is a folder for what is needed only meanwhile."""
     signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES, follow_links=True))
     id_key = _load_id_key(config.snapshot.entry_id_key_path)
+    decisions = _decisions(config, id_key, None if new_decisions else out)
     collector = ColumnCollector(config.hash_types(), work)
     runs = [_read_feed(feed, config, id_key, collector, work, now, progress) for feed in config.feed]
     for addition in additions_in_force(overlay) if overlay else ():
@@ -127,12 +136,14 @@ def _build(
             collector.add_urgent(addition)
     candidates = collector.finish(progress.step)
     _take_back(runs, collector)
-    judging = Judging(config, progress.step)
+    judging = Judging(config, progress.step, decisions)
     judging.feeds([_rows(run) for run in runs], [_size(run) for run in runs], feeds_in_force(out), now)
     held = judging.candidates(candidates, config.hash_types())
     if overlay is not None:
         retracted = places_of(candidates.ids, sorted(retracted_entries(overlay)))
         held[retracted] = True
+    progress.step("comparing with the snapshot in force")
+    changes = changes_since(out, candidates, held)
 
     def report(directory: Path, name: str) -> BuildReport:
         made = BuildReport(
@@ -147,6 +158,9 @@ def _build(
             gates=judging.results,
             held=judging.held,
             overlay=overlay.sequence if overlay else 0,
+            decisions=decisions.report(),
+            changes=changes,
+            id_key=_mark(id_key),
         )
         write_report(directory, made, {run.section.name: run.rejects for run in runs})
         return made
@@ -177,6 +191,7 @@ def _build(
         hashes=hashes,
         canaries=[Canary(h.type.name, h.hex(), TEST_ENTRY_ID.hex()) for h in TEST_HASHES],
         overlay=overlay.sequence if overlay else 0,
+        last_decision=decisions.chain.last,
     )
     with _unnamed(out) as place:
         directory = write_snapshot(
@@ -184,7 +199,7 @@ def _build(
         )
         progress.step("verifying")
         snapshot = open_snapshot(directory, _own_key(signing_key), now=now)
-        judging.finished(snapshot, sample(hashes, config.gates.canaries.rows))
+        judging.finished(snapshot, sample(hashes, config.gates.canaries.rows), candidates)
         if any(gate.state == "failed" for gate in judging.results):
             report(failed, "")
             raise_for(judging.results, str(failed))
@@ -312,6 +327,20 @@ def _feed_report(run: _FeedRun) -> FeedReport:
         source=run.section.source,
         categories=run.section.categories,
     )
+
+
+def _decisions(config: BuildConfig, id_key: bytes, out: Path | None) -> Applied:
+    """What people decided, verified; with `out`, that nothing is missing of what builds there were made with."""
+    chain = Chain() if config.review is None else read_decisions(config.review)
+    if out is not None:
+        must_continue(chain, out)
+    chain.must_be_of(_mark(id_key))
+    return Applied(chain, config.review)
+
+
+def _mark(id_key: bytes) -> str:
+    """A name for the id key that tells nothing of it."""
+    return hmac.digest(id_key, b"the key of these entry ids", "sha256")[:8].hex()
 
 
 def _load_id_key(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from index_builder.commands.fetch import fetch
 from index_builder.commands.keys import identity, keygen, keys_app
 from index_builder.commands.publish import publish, rollback, sign, verify
 from index_builder.commands.retract import add, reinstate, retract
+from index_builder.commands.review import accept, reject, review
 
 app = typer.Typer(
     help="Build, verify and publish the signed snapshots that hashcheck-service serves.\n\n"
@@ -23,6 +24,9 @@ app.command()(keygen)
 app.command()(identity)
 app.command()(fetch)
 app.command()(build)
+app.command()(review)
+app.command()(accept)
+app.command()(reject)
 app.command()(verify)
 app.command()(diff)
 app.command()(sign)

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,10 +22,12 @@ from hashcheck_core.categories import Category
 from hashcheck_core.errors import ConfigError, HashcheckError
 from hashcheck_core.hash_types import BUILT_IN_TYPES, HashKind, HashType
 from hashcheck_core.snapshot.files import read_limited
+from index_builder.decisions.settings import ReviewConfig
 from index_builder.durations import Duration
 from index_builder.fetching.settings import FetchConfig
 from index_builder.gates.settings import Gates
 from index_builder.known_good import KnownGoodConfig
+from index_builder.paths import File
 
 _MAX_CONFIG_BYTES = 4 * 1024 * 1024
 # Formats whose records have no code of their own: the config names one category for the feed.
@@ -37,13 +38,6 @@ DELTA_FORMATS: Final = frozenset({"ncmec", "stopncii", "tat", "threatexchange"})
 WANTED: Final = (Category.BASELINE, Category.NATIONAL, Category.EXPLOITATIVE)
 
 
-def _no_nul(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("a path holds no NUL character")
-    return path
-
-
-File = Annotated[Path, AfterValidator(_no_nul)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -152,6 +146,7 @@ class BuildConfig(_Section):
     batches: BatchesSection = Field(default_factory=BatchesSection)
     gates: Gates = Field(default_factory=Gates)
     known_good: tuple[KnownGoodConfig, ...] = ()
+    review: ReviewConfig | None = None
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:
@@ -202,6 +197,7 @@ def _resolve(config: BuildConfig, base: Path) -> BuildConfig:
                 }
             ),
             "gates": config.gates.resolved(base),
+            "review": config.review and config.review.resolved(base),
             "known_good": tuple(
                 known.model_copy(update={"path": base / known.path}) for known in config.known_good
             ),

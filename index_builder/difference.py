@@ -6,6 +6,7 @@ signatures are `verify`'s to check.
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES
 from hashcheck_core.search.exact import as_keys
-from hashcheck_core.snapshot.files import read_limited
+from hashcheck_core.snapshot.files import read_limited, transport_error
 from hashcheck_core.snapshot.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, decode
 from hashcheck_core.snapshot.verifier import as_array, verify_entries, verify_file
 
@@ -41,16 +42,32 @@ class Difference(msgspec.Struct, frozen=True):
     recategorised: list[str]
 
 
+def read_entries(directory: Path) -> "tuple[Manifest, dict[str, NDArray[Any]]]":
+    """The manifest of a snapshot and the arrays of its entries, mapped; raises TransportError or SnapshotError."""
+    manifest = decode(read_limited(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES))
+    arrays = {}
+    for role, entry in manifest.entries.files.items():
+        data = _mapped(directory / entry.name, entry.size)
+        verify_file(entry, data)
+        arrays[role] = as_array(entry, data)
+    verify_entries(manifest, arrays)
+    return manifest, arrays
+
+
+def _mapped(path: Path, size: int) -> "memoryview | bytes":
+    """The bytes of a file; mapped, where it has as many as it should, so that they take no memory."""
+    try:
+        if path.stat().st_size == size > 0:
+            return np.memmap(path, np.uint8, "r").data
+    except OSError as error:
+        raise transport_error(path, error, "read") from None
+    return read_limited(path, size)
+
+
 class _Side:
     def __init__(self, directory: Path) -> None:
         self.name = directory.absolute().name
-        self.manifest: Manifest = decode(read_limited(directory / MANIFEST_NAME, MAX_MANIFEST_BYTES))
-        arrays = {}
-        for role, entry in self.manifest.entries.files.items():
-            data = read_limited(directory / entry.name, entry.size)
-            verify_file(entry, data)
-            arrays[role] = as_array(entry, data)
-        verify_entries(self.manifest, arrays)
+        self.manifest, arrays = read_entries(directory)
         self.ids = as_keys(arrays["ids"])
         self.categories: NDArray[np.uint8] = arrays["categories"]
         names = self.manifest.source_sets

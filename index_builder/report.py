@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from rich.table import Table
 
+from index_builder.changes import Changes
+from index_builder.decisions.applied import DecisionsReport
 from index_builder.gates.outcome import GateResult, Held
 
 
@@ -38,7 +40,8 @@ class TypeReport(msgspec.Struct, frozen=True):
 
 
 class BuildReport(msgspec.Struct, frozen=True):
-    """`snapshot` and `directory` are empty where a gate failed. `overlay`: the one that was taken in; 0 for none."""
+    """`snapshot` and `directory` are empty where a gate failed. `overlay`: the one that was taken in; 0 for none.
+    `id_key` marks the key that entry ids were made with."""
 
     snapshot: str
     version: int
@@ -51,6 +54,9 @@ class BuildReport(msgspec.Struct, frozen=True):
     gates: list[GateResult] = []
     held: list[Held] = []
     overlay: int = 0
+    decisions: DecisionsReport = DecisionsReport()
+    changes: Changes = Changes()
+    id_key: str = ""
 
 
 def feed_table(report: BuildReport) -> Table:

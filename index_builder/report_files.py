@@ -4,11 +4,14 @@ It lies beside the snapshots, not in them: a reject names a line of a feed, whic
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from hashcheck_core.errors import ConfigError, DataError, TransportError
 from hashcheck_core.snapshot.files import transport_error, write_atomically
 from index_builder.formats.record import BadRow
 from index_builder.report import BuildReport
@@ -49,13 +52,51 @@ def read_reports(folder: Path, *, before: datetime, last: int = 60) -> list[Buil
     """The reports of earlier builds that made a snapshot, oldest first; those that cannot be read are left out."""
     found = []
     for path in sorted(folder.glob("0*/report.json"))[-last:] if folder.is_dir() else ():
-        try:
-            report = msgspec.json.decode(path.read_bytes(), type=BuildReport)
-        except (OSError, msgspec.DecodeError):
-            continue
-        if report.created_at <= before:
-            found.append(report)
+        with suppress(TransportError, DataError):
+            report = _read(path)
+            if report.created_at <= before:
+                found.append(report)
     return found
+
+
+class NamedReport(NamedTuple):
+    """`name` is that of its directory."""
+
+    name: str
+    report: BuildReport
+
+
+def newest_report(out: Path) -> NamedReport | None:
+    """The report that was written last, of a build that failed too; one that cannot be read is passed over."""
+    found = [(_changed(path), path) for path in (out / "reports").glob("*/report.json")]
+    for _, path in sorted(found, reverse=True):
+        with suppress(TransportError, DataError):
+            return NamedReport(path.parent.name, _read(path))
+    return None
+
+
+def named_report(out: Path, name: str) -> NamedReport:
+    """Raises ConfigError for a name that has no report, TransportError or DataError where it cannot be read."""
+    path = out / "reports" / Path(name).name / "report.json"
+    if not path.exists():
+        raise ConfigError(f"{out} has no report {name!r}.", next_step=f"Look into {out / 'reports'}.")
+    return NamedReport(path.parent.name, _read(path))
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _read(path: Path) -> BuildReport:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=BuildReport)
+    except OSError as error:
+        raise transport_error(path, error, "read") from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise DataError(f"{path} is not a report.", next_step="Build again, or name another.") from None
 
 
 def _reject_lines(rejects: Mapping[str, Iterable[BadRow]]) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.samples import Sample
@@ -24,6 +25,7 @@ from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.settings import Limits, Settings
 from index_builder.config import DELTA_FORMATS, BatchesSection, BuildConfig
+from index_builder.decisions.settings import Holding, Person, ReviewConfig
 from index_builder.durations import parse_duration
 from index_builder.fetching.settings import FetchConfig
 from index_builder.fetching.source import POLLERS
@@ -161,6 +163,15 @@ def test_every_key_of_fetch_is_documented_with_its_default() -> None:
     assert polled >= {*POLLERS, "csv"}
     assert set(POLLERS) == DELTA_FORMATS
     assert set(tomllib.loads(example)["batches"]) == set(BatchesSection.model_fields)
+
+
+def test_the_review_of_the_documentation_is_one_and_names_only_gates_that_hold() -> None:
+    [example] = re.findall(r"```toml\n(.*?)```", DOCS["review.md"], re.S)
+    review = ReviewConfig.model_validate(tomllib.loads(example)["review"])
+    assert [person.name for person in review.person] == ["anna", "ben"]
+    assert set(get_args(Holding)) < set(NAMES)
+    for field in (*ReviewConfig.model_fields, *Person.model_fields):
+        assert f"{field} = " in example or f"review.{field}]" in example
 
 
 def test_the_pages_of_figures_are_made_from_their_numbers() -> None:

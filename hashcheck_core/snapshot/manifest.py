@@ -87,6 +87,14 @@ class Canary(msgspec.Struct, frozen=True):
     entry: str
 
 
+class LastDecision(msgspec.Struct, frozen=True):
+    """The last decision of people that the build applied: its number, 0 for none, and the SHA-256 of its line. All
+    before it are bound to it."""
+
+    number: int = 0
+    sha256: str = ""
+
+
 class Manifest(msgspec.Struct, frozen=True):
     format: str
     version: int
@@ -99,6 +107,7 @@ class Manifest(msgspec.Struct, frozen=True):
     hashes: list[HashSection]
     canaries: list[Canary]
     overlay: int = 0  # the overlay that the build took in; 0 for none
+    last_decision: LastDecision = LastDecision()
 
     def files(self) -> list[FileEntry]:
         """Every array file of the snapshot, by name."""

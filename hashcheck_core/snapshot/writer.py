@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from hashcheck_core.snapshot.manifest import (
     FeedSection,
     FileEntry,
     HashSection,
+    LastDecision,
     Manifest,
 )
 from hashcheck_core.snapshot.signing import sign
@@ -79,6 +80,7 @@ class SnapshotContent:
     hashes: Sequence[HashColumns]
     canaries: Sequence[Canary]
     overlay: int = 0
+    last_decision: LastDecision = field(default_factory=LastDecision)
 
 
 def write_snapshot(
@@ -181,6 +183,7 @@ def _write_arrays(work: Path, content: SnapshotContent, on_file: Callable[[str],
         hashes=sections,
         canaries=list(content.canaries),
         overlay=content.overlay,
+        last_decision=content.last_decision,
     )
 
 

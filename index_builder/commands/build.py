@@ -46,6 +46,13 @@ def build(
         typer.Option("--trusted-keys", help="With --store: the keys file that services are given."),
     ] = None,
     identity: Identity = None,
+    new_decisions: Annotated[
+        bool,
+        typer.Option(
+            "--new-decisions",
+            help="The decision file was begun anew, on purpose: it need not continue the one before.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Read every feed, vet every row, pass every gate, and write one signed snapshot. Nothing is published.
@@ -71,6 +78,7 @@ def build(
             version=version or next_version(out),
             progress=progress,
             overlay=overlay,
+            new_decisions=new_decisions,
         )
     if json:
         print_json(report)
@@ -87,9 +95,10 @@ def build(
     if report.overlay:
         console.print(f"Overlay {report.overlay} is part of it: what it retracts is not listed.")
     if report.held:
-        console.print(
-            f"{len(report.held)} entries are held: {report_directory(out, report.snapshot) / 'held.jsonl'}",
-            soft_wrap=True,
-        )
+        held = len({held.entry for held in report.held})
+        console.print(f"{held:,} entries are held for a person: see index-builder review.", soft_wrap=True)
+    if report.decisions.decided:
+        counts = (f"{report.decisions.count(state):,} {state}" for state in ("applied", "pending", "unused"))
+        console.print(f"Decisions of people: {', '.join(counts)}.")
     console.print(f"Report: {report_directory(out, report.snapshot) / 'report.html'}", soft_wrap=True)
     console.print(f"Built {report.directory}", soft_wrap=True)

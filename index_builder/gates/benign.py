@@ -6,8 +6,10 @@ pictures (one's own, those that come with common software) stands for what the w
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hashcheck_core.categories import Category
@@ -16,15 +18,22 @@ from index_builder.gates.outcome import Outcome
 from index_builder.gates.section import GateSection
 from index_builder.known_good import PictureHash
 
+WHY: Final = "matches an ordinary picture"
+
 
 class BenignGate(GateSection):
     pictures: Path | None = None
     max_matches: int = Field(default=0, ge=0)
 
 
-def check(gate: BenignGate, snapshot: Snapshot, corpus: Iterable[PictureHash]) -> Outcome:
-    """`corpus`: the hashes of the pictures and their variants."""
+def check(
+    gate: BenignGate, snapshot: Snapshot, corpus: Iterable[PictureHash], accepted: NDArray[np.uint32]
+) -> Outcome:
+    """`corpus`: the hashes of the pictures and their variants. `accepted`: the entries (indexes) that people want
+    listed although they match. Where the gate fails, `held` are the entries that match, for people to look at."""
     matched: set[str] = set()
+    entries: set[int] = set()
+    let_in = set(accepted.tolist())
     pictures: set[str] = set()
     for item in corpus:
         pictures.add(item.picture)
@@ -33,10 +42,17 @@ def check(gate: BenignGate, snapshot: Snapshot, corpus: Iterable[PictureHash]) -
             continue
         query = np.frombuffer(item.hash.value, np.uint8)[None, :]
         for row in table.search(query, table.hash_type.radius).rows:
-            if any(snapshot.entries.category(e) is not Category.TEST for e in table.entries_of(int(row))):
+            found = {e for e in table.entries_of(int(row)) if _speaks(snapshot, e) and e not in let_in}
+            entries |= found
+            if found:
                 matched.add(item.picture)
-    failures = []
+    failures, held = [], {}
     if len(matched) > gate.max_matches:
         names = ", ".join(sorted(matched)[:5])
         failures.append(f"{len(matched)} ordinary pictures match: {names}.")
-    return Outcome(f"{len(pictures)} ordinary pictures asked for.", failures=failures)
+        held[WHY] = np.array(sorted(entries), np.int64)
+    return Outcome(f"{len(pictures)} ordinary pictures asked for.", held, failures=failures)
+
+
+def _speaks(snapshot: Snapshot, entry: int) -> bool:
+    return snapshot.entries.category(entry) is not Category.TEST

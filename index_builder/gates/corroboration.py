@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
 from index_builder.candidates import Candidates
-from index_builder.gates.outcome import Outcome, too_many
+from index_builder.gates.outcome import Outcome
 from index_builder.gates.section import GateSection
 
 
@@ -30,22 +30,19 @@ class CorroborationGate(GateSection):
 
 
 def check(gate: CorroborationGate, candidates: Candidates) -> Outcome:
-    held = np.zeros(len(candidates.ids), bool)
+    held = {}
     if gate.hold_disputed:
-        held |= candidates.down > 0
+        held["disputed"] = np.flatnonzero(candidates.down > 0)
     if gate.minimum:
         sources = _sources(candidates)
         opinions = candidates.up.astype(np.int64) + 1
+        few = np.zeros(len(candidates.ids), bool)
         for category, least in gate.minimum.items():
             of_it = candidates.categories == CATEGORY_CODES.index(category)
-            held |= of_it & (sources < least.sources) & (opinions < least.opinions)
-    found = np.flatnonzero(held)
-    return Outcome(
-        "Entries that are disputed or have too few sources and opinions are held.",
-        found,
-        "disputed, or too few sources and opinions",
-        too_many(len(found), gate.max_held),
-    )
+            few |= of_it & (sources < least.sources) & (opinions < least.opinions)
+        held["too few sources and opinions"] = np.flatnonzero(few)
+    told = "Entries that are disputed or have too few sources and opinions are held."
+    return Outcome(told, held, gate.max_held)
 
 
 def _sources(candidates: Candidates) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

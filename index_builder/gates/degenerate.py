@@ -13,7 +13,7 @@ from hashcheck_core.hash_types import HashKind
 from hashcheck_core.search.flat import FlatEngine
 from index_builder.candidates import Candidates, CandidateTable
 from index_builder.engines import engine_for
-from index_builder.gates.outcome import Outcome, too_many
+from index_builder.gates.outcome import Outcome
 from index_builder.gates.section import GateSection
 
 _SAMPLE = 10_000
@@ -46,9 +46,8 @@ def check(gate: DegenerateGate, candidates: Candidates) -> Outcome:
             for query in np.flatnonzero(np.diff(found.offsets) - 1 > limit):
                 held[table.entries_of(found.of(int(query))[0])] = True
     held[candidates.reserved] = False
-    found_entries = np.flatnonzero(held)
-    failures = too_many(len(found_entries), gate.max_held)
-    return Outcome("No hash stands in too dense a family.", found_entries, "in too dense a family", failures)
+    family = {"in too dense a family": np.flatnonzero(held)}
+    return Outcome("No hash stands in too dense a family.", family, gate.max_held)
 
 
 def _suspects(table: CandidateTable, picked: NDArray[np.int64], limit: float) -> NDArray[np.int64]:

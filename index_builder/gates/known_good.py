@@ -14,7 +14,7 @@ from pydantic import Field
 from hashcheck_core.hash_types import HashKind
 from index_builder.candidates import Candidates, CandidateTable
 from index_builder.engines import engine_for
-from index_builder.gates.outcome import Outcome, too_many
+from index_builder.gates.outcome import Outcome
 from index_builder.gates.section import GateSection
 from index_builder.known_good import KnownHashes
 
@@ -40,13 +40,8 @@ def check(gate: KnownGoodGate, candidates: Candidates, known: Iterable[KnownHash
     for name, parts in _joined(pending).items():
         _hold(held, tables[name], parts)
     held[candidates.reserved] = False
-    found = np.flatnonzero(held)
-    return Outcome(
-        f"{count:,} known-good hashes.",
-        found,
-        "an ordinary file or picture",
-        too_many(len(found), gate.max_held),
-    )
+    found = {"an ordinary file or picture": np.flatnonzero(held)}
+    return Outcome(f"{count:,} known-good hashes.", found, gate.max_held)
 
 
 def _joined(pending: Mapping[str, "list[NDArray[np.uint8]]"]) -> "dict[str, NDArray[np.uint8]]":

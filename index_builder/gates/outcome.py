@@ -1,6 +1,6 @@
 """What a gate says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,31 +31,40 @@ class Held(msgspec.Struct, frozen=True):
     gate: str
     why: str
 
+    @property
+    def ground(self) -> str:
+        return ground(self.gate, self.why)
+
+
+def ground(gate: str, why: str) -> str:
+    """What a decision names as the reason that it was made in spite of."""
+    return f"{gate}: {why}"
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What the gate `name` found. `held`: indexes of entries, with the reason beside each; `failures`: why it fails."""
+    """What a gate found. `held`: indexes of entries, ascending, by the reason why; `failures`: why the gate fails.
+
+    It fails as well with more than `limit` entries held, less those that people have decided about. Decisions name the
+    reasons, so a reason keeps its words.
+    """
 
     detail: str
-    held: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    why: str = ""
+    held: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    limit: int | None = None
     failures: list[str] = field(default_factory=list)
-    name: str = ""
 
 
 def result(name: str, outcome: Outcome) -> GateResult:
-    state = "failed" if outcome.failures else "passed"
-    return GateResult(name, state, " ".join([*outcome.failures, outcome.detail]), len(outcome.held))
+    held = len(np.unique(np.concatenate([np.empty(0, np.int64), *outcome.held.values()])))
+    failures = [*outcome.failures]
+    if outcome.limit is not None and held > outcome.limit:
+        failures.append(f"{held} entries are held, and {outcome.limit} is the limit.")
+    return GateResult(name, "failed" if failures else "passed", " ".join([*failures, outcome.detail]), held)
 
 
 def off(name: str) -> GateResult:
     return GateResult(name, "off", "Switched off in the config.")
-
-
-def too_many(held: int, limit: int | None) -> list[str]:
-    return (
-        [f"{held} entries are held, and {limit} is the limit."] if limit is not None and held > limit else []
-    )
 
 
 def raise_for(results: Sequence[GateResult], report: str) -> None:
@@ -64,5 +73,7 @@ def raise_for(results: Sequence[GateResult], report: str) -> None:
     if failed:
         told = " ".join(f"Gate {r.name} failed: {r.detail}" for r in failed)
         raise GateError(
-            told, next_step=f"Nothing was built. Look at {report} and talk to the source; see docs/gates.md."
+            told,
+            next_step=f"Nothing was built. Look at {report} (index-builder review lists what was held) and talk to the "
+            "source; see docs/gates.md.",
         )

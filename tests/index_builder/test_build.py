@@ -226,6 +226,9 @@ def test_help_is_there_for_every_command_and_wrong_usage_exits_2(program: str) -
         "index_builder": [
             "keygen",
             "build",
+            "review",
+            "accept",
+            "reject",
             "verify",
             "sign",
             "publish",

@@ -190,7 +190,7 @@ def test_nsrl_and_lists_of_exact_hashes_veto(new_site: Site) -> None:
     (new_site.root / "rds.db").write_bytes(b"no database, but longer than any header" * 9)
     code, error, _ = build(new_site)
     assert code == 1
-    assert "not an NSRL" in error
+    assert "not a whole NSRL" in error
 
 
 def test_a_family_that_is_too_dense_is_held_and_the_rest_listed(new_site: Site) -> None:
@@ -224,7 +224,13 @@ def test_disputed_entries_are_held_and_two_sources_corroborate(new_site: Site) -
     new_site.write_config(more=more)
     code, _, report = build(new_site)
     assert code == 0
-    assert sorted(held["feed"] for held in report["held"]) == ["example-hotline", "n"]
+    few = "too few sources and opinions"
+    assert sorted((held["feed"], held["why"]) for held in report["held"]) == [
+        ("example-hotline", few),
+        ("n", "disputed"),
+        ("n", few),
+    ]
+    assert {gate["name"]: gate["held"] for gate in report["gates"]}["corroboration"] == 2
     assert report["entries"] == 1 + 3
 
 
@@ -300,7 +306,9 @@ def test_the_page_tells_all_and_needs_nothing_else(in_force: Site) -> None:
     page = _Page()
     source = (in_force.snapshots / "reports" / report["snapshot"] / "report.html").read_text()
     page.feed(source)
-    assert page.tags.count("polyline") == 2
+    assert page.tags.count("polyline") == 3  # by source, by category, and by category of the one source
+    assert page.tags.count("figure") == page.tags.count("desc") == 3
+    assert source.count('role="img"') == 3
     assert "script" not in page.tags
     assert "://" not in source
     for word in (
@@ -310,9 +318,33 @@ def test_the_page_tells_all_and_needs_nothing_else(in_force: Site) -> None:
         "malformed_hash",
         "unmapped_category",
         "sorted",
+        f"Against {in_force.published().name}, which is in force.",
     ):
         assert word in page.text
     assert "+0" in page.text
+
+
+def test_a_name_cannot_become_part_of_the_page(in_force: Site) -> None:
+    with in_force.feed.open("a") as feed:
+        feed.write("bad,md5,xyz,,<b>\nworse,md5,xyz,,</style><i>\n")
+    (in_force.root / "ordinary & <i>").mkdir()
+    shutil.copy(FOLDER / ORDINARY[0], in_force.root / "ordinary & <i>" / "a <i> & b.jpg")
+    more = [f"w{i}" for i in range(9)]
+    feeds = "".join(
+        f'[[feed]]\nname = "{n}"\nformat = "csv"\npath = "hotline.csv"\ncategories = {{A = "national"}}\n'
+        for n in more
+    )
+    write_rows(in_force.feed, [*made_up(60), *feed_rows(ORDINARY[:1], "A")])
+    in_force.write_config(more=f'{feeds}[gates.benign]\npictures = "ordinary & <i>"\n')
+    code, _, report = build(in_force)
+    assert (code, failed(report)) == (1, {"benign"})
+    [path] = in_force.snapshots.glob("reports/failed-*/report.html")
+    page = _Page()
+    page.feed(path.read_text())
+    assert "i" not in page.tags
+    assert "a <i> & b.jpg" in page.text
+    assert "Stopped by benign" in page.text
+    assert "others" in page.text  # ten sources are more than a plot has colours
 
 
 def test_diff_names_what_was_added_removed_and_recategorised(new_site: Site) -> None:
@@ -324,6 +356,28 @@ def test_diff_names_what_was_added_removed_and_recategorised(new_site: Site) -> 
     assert found["entries"] == {"name": "entries", "before": 11, "after": 11}
     assert [len(found[key]) for key in ("added", "removed", "recategorised")] == [1, 1, 1]
     assert {"name": "national", "before": 0, "after": 1} in found["categories"]
+    new_site.publish(first)
+    changes = build(new_site)[2]["changes"]
+    assert changes["since"] == first.name
+    assert changes["listed"] == [
+        {
+            "source": "example-hotline",
+            "category": "baseline",
+            "before": 10,
+            "after": 9,
+            "added": 1,
+            "removed": 1,
+        },
+        {
+            "source": "example-hotline",
+            "category": "national",
+            "before": 0,
+            "after": 1,
+            "added": 0,
+            "removed": 0,
+        },
+    ]
+    assert changes["recategorised"] == [{"before": "baseline", "after": "national", "entries": 1}]
     assert {"name": "baseline", "before": 10, "after": 9} in found["categories"]
     shown = done("index_builder", "diff", first, second)
     assert found["added"][0] in shown
@@ -333,3 +387,10 @@ def test_diff_names_what_was_added_removed_and_recategorised(new_site: Site) -> 
     ids.chmod(0o640)
     ids.write_bytes(bytes(ids.stat().st_size))
     assert run("index_builder", "diff", first, second).returncode == 1
+    shutil.copy(ids, first / "entries-ids.bin.new")
+    (first / "entries-ids.bin.new").rename(first / "entries-ids.bin")
+    code, _, report = build(
+        new_site
+    )  # what is in force is damaged: that stops no build, and the report tells
+    assert code == 0
+    assert report["changes"]["note"].startswith(f"{first.name} is in force and cannot be read")

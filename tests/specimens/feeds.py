@@ -168,6 +168,12 @@ MAKERS: Mapping[str, Callable[[Sequence[Row]], bytes]] = {
     "threatexchange": lambda given: threats([threat(r) for r in given]),
 }
 DELTA = ("ncmec", "stopncii", "tat", "threatexchange")
+# What the refusal of a file says that has not the head of its format.
+HEADED: Mapping[str, str] = {
+    **dict.fromkeys(("csv", "icse", "scart"), "header"),
+    "vics": "context",
+    "ncmec": "not a page",
+}
 # The feeds' own words for A, in a config.
 MEANING: Mapping[str, Mapping[str, object]] = {
     "lines": {"category": "baseline"},
@@ -212,6 +218,38 @@ def _common(kind: str, make: Callable[[Sequence[Row]], bytes]) -> Iterator[Speci
     expected = {"not_for_lists" if kind == "scart" else "malformed_hash": 1}
     yield Specimen(kind, "one-bad-of-many", (many,), _good([i for i in range(2000) if i != 1500]), expected)
     yield Specimen(kind, "empty", (make([]),))
+    if kind in HEADED:
+        yield Specimen(kind, "no-bytes", (b"",), error=HEADED[kind])
+    else:
+        yield Specimen(
+            kind, "no-bytes", (b"",), rejects={} if kind in ("jsonl", "lines") else {"truncated": 2}
+        )
+    yield Specimen(kind, "byte-order-mark", (b"\xef\xbb\xbf" + whole,), _good(range(6)))
+    yield Specimen(kind, "row-twice", (make([*six, *six]),), _good(range(6)))
+    yield Specimen(
+        kind, "windows-line-ends", (whole.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"),), _good(range(6))
+    )
+    if not structured:
+        if kind == "jsonl":
+            expected = {"malformed_row": 1}
+        yield Specimen(
+            kind,
+            "nul-in-a-row",
+            (whole.replace(own[3], b"\0" + own[3][1:]),),
+            _good((0, 1, 2, 4, 5)),
+            expected,
+        )
+        if kind in HEADED:
+            yield Specimen(kind, "utf-16", (whole.decode().encode("utf-16"),), error=HEADED[kind])
+            yield Specimen(kind, "not-it", (b"<html>Sign in</html>",), error=HEADED[kind])
+        else:
+            lines = whole.count(b"\n")
+            odd = {"not_utf8": 1, "malformed_row": lines}
+            if kind == "lines":  # a NUL is no space: each row is some word of an unknown type
+                odd = {"not_utf8": 1, "malformed_row": 1, "unsupported_type": lines - 1}
+            yield Specimen(kind, "utf-16", (whole.decode().encode("utf-16"),), rejects=odd)
+            sign_in = "unsupported_type" if kind == "lines" else "malformed_row"
+            yield Specimen(kind, "not-it", (b"<html>Sign in</html>",), rejects={sign_in: 1})
     if kind not in ("lines", "scart", "stopncii"):
         reasons = {"category_not_wanted": 1} if kind == "icse" else {"category_conflict": 1}
         twice = make([*six, six[3]._replace(code="B")])
@@ -245,6 +283,29 @@ def _deltas(kind: str, make: Callable[[Sequence[Row]], bytes]) -> Iterator[Speci
         _good((0, 1, 3, 4, 5)),
         notes={"tombstone_unseen": 1},
     )
+    if kind != "stopncii":
+        moved = make([six[3]._replace(code="B")])
+        yield Specimen(
+            kind,
+            "two-categories-at-once",
+            (whole := make(six), moved),
+            _good(range(6)),
+            {"category_conflict": 1},
+        )
+        yield Specimen(
+            kind, "recategorised", (whole, make([six[3]._replace(code="B", year=2026)])), _good(range(6))
+        )
+    ahead = gone._replace(year=2090)
+    corrected = make([six[2]._replace(year=2091)])
+    yield Specimen(kind, "tombstone-of-the-future", (make(six), make([ahead])), _good((0, 1, 3, 4, 5)),
+                   notes={"clock_ahead": 1})  # fmt: skip
+    yield Specimen(kind, "future-taken-back", (make(six), corrected, make([ahead])), _good((0, 1, 3, 4, 5)),
+                   notes={"clock_ahead": 2})  # fmt: skip
+    yield Specimen(
+        kind, "suddenly-empty", (make(six), make([])), _good(range(6))
+    )  # nothing new is no taking back
+    yield Specimen(kind, "one-page-cut", (make(six[:3]), make(six[3:])[:-60], make(six[:1])), _good(range(5)),
+                   {"truncated": 1})  # fmt: skip
     back = six[2]._replace(year=2027)
     yield Specimen(kind, "listed-again", (make([back]), make([gone]), make(six)), _good(range(6)))
 
@@ -253,7 +314,6 @@ def _own() -> Iterator[Specimen]:
     """The traps that one format has."""
     one, two, three = rows(3)
     dna = "QUJD" * 48
-    yield Specimen("vics", "byte-order-mark", (b"\xef\xbb\xbf" + vics([vics_media(one)]),), _good([0]))
     yield Specimen(
         "vics",
         "three-dates-and-string-booleans",
@@ -348,10 +408,112 @@ def _own() -> Iterator[Specimen]:
                    {"not_for_lists": 1})  # fmt: skip
 
 
+def _zero(kind: str) -> Iterator[Specimen]:
+    """Hashes that say nothing: python-threatexchange once stumbled over a cut PDQ of zeros."""
+    one, two = rows(2)
+    values = (("pdq", "0" * 64), ("pdq", "0" * 32), ("md5", hashlib.md5(b"").hexdigest()))
+    if kind == "csv":
+        rows_ = [f"z{i},{name},{value},,A" for i, (name, value) in enumerate(values)]
+        page = _csv([one]) + "\n".join(rows_).encode() + b"\n"
+    elif kind == "jsonl":
+        page = _jsonl([one]) + b"".join(
+            json.dumps({"id": f"z{i}", "type": name, "value": value, "category": "A"}).encode() + b"\n"
+            for i, (name, value) in enumerate(values)
+        )
+    elif kind == "lines":
+        page = _lines([one]) + "".join(f"{name} {value}\n" for name, value in values).encode()
+    else:
+        page = threats(
+            [threat(one)]
+            + [
+                {**threat(two._replace(number=9 + i)), "type": f"HASH_{name.upper()}", "indicator": value}
+                for i, (name, value) in enumerate(values)
+            ]
+        )
+    yield Specimen(
+        kind,
+        "hashes-of-nothing",
+        (page,),
+        _good([0]),
+        {"degenerate": 1, "malformed_hash": 1, "empty_file": 1},
+    )
+
+
+def _of_deltas() -> Iterator[Specimen]:
+    """The traps of one delta format."""
+    one, two, three = rows(3)
+    videos = ncmec([ncmec_entry(one)]).replace(
+        b"</images>", b"</images><videos>" + ncmec_entry(two).replace("image>", "video>").encode()
+        + ncmec_entry(three._replace(deleted=True)).replace("Image>", "Video>").encode() + b"</videos>",
+    )  # fmt: skip
+    yield Specimen("ncmec", "videos", (videos,), _good((0, 1)), notes={"tombstone_unseen": 1})
+    other = ncmec_entry(two).replace("image1", "image0").replace('id="42"', 'id="43"')
+    yield Specimen("ncmec", "one-id-two-members", (ncmec([ncmec_entry(one), other]),), _good((0, 1)))
+    gone = ncmec_entry(one._replace(deleted=True, year=2026)).replace('id="42"', 'id="43"')
+    yield Specimen("ncmec", "tombstone-of-another-member", (ncmec([ncmec_entry(one), gone]),), _good([0]),
+                   notes={"tombstone_unseen": 1})  # fmt: skip
+    dna = ncmec_entry(one).replace("</md5>", f"</md5><pdna>{'QUJD' * 48}</pdna>")
+    yield Specimen("ncmec", "photodna", (ncmec([dna]),), _good([0]), {"unsupported_type": 1})
+    second = [ncmec_entry(r).replace("01-01T00:00:00Z", "06-01T12:00:00Z") for r in rows(1500)]
+    yield Specimen("ncmec", "thousands-in-one-second", (ncmec(second),), _good(range(1500)))
+    elsewhere = ncmec([ncmec_entry(one)]).replace(NCMEC_NS.encode(), b"https://example.org/other")
+    yield Specimen("ncmec", "another-namespace", (elsewhere,), error="not a page")
+    partly = _stopncii([one, two]).replace(b'"1": "Active"', b'"1": "Withdrawn"')
+    yield Specimen("stopncii", "withdrawn-in-part", (partly,), _good((0, 1)))
+    tmk = _stopncii([one, two]).replace(b"VideoMD5", b"VideoTMK", 1)
+    yield Specimen("stopncii", "hash-of-another-kind", (tmk,), _good([1]), {"unsupported_type": 1})
+    bare = _stopncii([one, two]).replace(b'"hashValue": "' + one.md5.encode() + b'"', b'"hashValue": null')
+    yield Specimen("stopncii", "no-value", (bare,), _good([1]), {"malformed_row": 1})
+    word = _tat([one, two._replace(deleted=True)]).replace(b'"deleted": true', b'"deleted": "true"')
+    yield Specimen("tat", "deleted-in-words", (_tat([two]), word), _good([0]))
+    null = _tat([one, two]).replace(b'"id": 2', b'"id": null')
+    yield Specimen("tat", "no-id", (null,), _good([0]), {"malformed_id": 1})
+    odd = {**threat(two), "descriptors": "none", "last_updated": "soon"}
+    yield Specimen(
+        "threatexchange",
+        "no-descriptors",
+        (threats([threat(one), odd]),),
+        _good([0]),
+        {"unmapped_category": 1},
+    )
+    deep = threats([threat(one), {**threat(two), "x": json.loads("[" * 30 + "]" * 30)}, threat(three)])
+    yield Specimen("threatexchange", "too-deep", (deep,), _good((0, 2)), {"line_too_long": 1})
+    for kind in ("stopncii", "tat", "threatexchange"):
+        yield Specimen(kind, "nesting-bomb", (b'{"a": ' + b"[" * 200_000,), rejects={"truncated": 2})
+
+
+def _of_sets() -> Iterator[Specimen]:
+    """The traps of one full format, besides those of `_own`."""
+    one, two, three = rows(3)
+    again = vics([vics_media(one), vics_media(one._replace(number=8)), vics_media(two, Category="1")])
+    yield Specimen("vics", "one-md5-many-media", (again,), _good((0, 1)))
+    yield Specimen("vics", "a-bad-sha1", (vics([vics_media(one, SHA1="x" * 40), vics_media(two)]),), _good((0, 1)),
+                   {"malformed_hash": 1})  # fmt: skip
+    hexdna, basedna = ["", *icse_line(one)[1:]], icse_line(two)
+    hexdna[2], basedna[2] = "ab" * 144, "QUJD" * 48
+    yield Specimen(
+        "icse", "photodna-in-two-forms", (icse([hexdna, basedna]),), _good([1]), {"unsupported_type": 2}
+    )
+    line = icse_line(three)
+    line[7] = '"Series; with a semicolon"'
+    yield Specimen("icse", "semicolon-in-quotes", (icse([line, icse_line(one)]),), _good((0, 2)))
+    stray = _csv([one]) + f'"e1,md5,{two.md5},,A\n'.encode() + f"e2,md5,{three.md5},,A\n".encode()
+    yield Specimen("csv", "one-stray-quote", (stray,), _good((0, 2)), {"malformed_row": 1})
+    wide = _csv([one, two]).replace(b",,A", b",,A,x", 1)
+    yield Specimen("csv", "ragged", (wide,), _good([1]), {"malformed_row": 1})
+    loud = _jsonl([one]) + b"[" * 20_000 + b"\n" + b'{"id": 7}\n' + b"null\n" + _jsonl([two])
+    yield Specimen("jsonl", "not-an-object", (loud,), _good((0, 1)), {"malformed_row": 3})
+    words = (
+        _lines([one]) + f"{two.md5}\nmd5 {two.md5} x\n\n".encode() + f"md5\t{three.md5.upper()}\n".encode()
+    )
+    yield Specimen("lines", "words-missing-or-too-many", (words,), _good((0, 2)), {"malformed_row": 2})
+
+
 def specimens() -> list[Specimen]:
     found = [specimen for kind, make in MAKERS.items() for specimen in _common(kind, make)]
     found += [specimen for kind in DELTA for specimen in _deltas(kind, MAKERS[kind])]
-    return [*found, *_own()]
+    found += [specimen for kind in ("csv", "jsonl", "lines", "threatexchange") for specimen in _zero(kind)]
+    return [*found, *_own(), *_of_deltas(), *_of_sets()]
 
 
 def main(folder: Path) -> None:
