@@ -4,6 +4,7 @@ FastAPI holds the routes that people and operators read. In front of it the chec
 msgspec (`hot_path`, docs/adr/0005-hot-path.md): the same request ids, problems, headers and metrics.
 """
 
+import gc
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -81,7 +82,10 @@ def worker_app() -> ASGIApp:
     path = os.environ.get(SETTINGS_VARIABLE)
     if path is None:
         raise ConfigError(f"{SETTINGS_VARIABLE} is not set.", next_step="Start with: hashcheck-service serve")
-    return create_app(load_settings(Path(path)))
+    app = create_app(load_settings(Path(path)))
+    # A full collection would hold up requests for 50 ms to find that modules and classes are still there.
+    gc.freeze()
+    return app
 
 
 def openapi_yaml() -> bytes:

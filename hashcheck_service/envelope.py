@@ -112,15 +112,17 @@ class Refusal:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._parts: list[bytes] = []  # what stands around the request's id
-        self._snapshot: object = self
+        self._snapshot: str | None = None  # its id: the snapshot itself is not to be kept alive
 
     def __call__(self) -> bytes:
-        if self._snapshot is not self._service.follower.current:
+        current = self._service.follower.current
+        serving = current.id if current is not None else None
+        if not self._parts or self._snapshot != serving:
             context = Context(self._service)
             headers, body = document(overloaded(), context)
             lines = [b"%b: %b\r\n" % header for header in headers]
             self._parts = b"".join((*lines, b"\r\n", body)).split(context.request_id.encode())
-            self._snapshot = context.snapshot
+            self._snapshot = serving
         return new_id().encode().join(self._parts)
 
 

@@ -108,6 +108,25 @@ def test_what_is_published_is_served_and_found_again_without_a_store(place: Site
     assert again.refused == "unreachable"
 
 
+def test_a_snapshot_that_was_replaced_is_unmapped_in_the_next_round_and_not_by_who_has_it_in_hand(
+    place: Site, hands: Hands
+) -> None:
+    def mapped(number: int) -> bool:
+        return f"/{version(place, number).name}/" in Path("/proc/self/maps").read_text()
+
+    machine = Machine(place, hands)
+    place.publish(version(place, 1))
+    machine.step()
+    in_hand = machine.follower.current
+    place.publish(version(place, 2))
+    hands.go(seconds=1)
+    machine.step()
+    del in_hand  # the end of a request on another thread
+    assert (mapped(1), mapped(2)) == (True, True)
+    machine.step()
+    assert (mapped(1), mapped(2)) == (False, True)
+
+
 def test_a_store_that_is_down_for_an_hour_changes_nothing_and_is_taken_up_again(
     place: Site, hands: Hands
 ) -> None:
