@@ -1,7 +1,8 @@
 """create_app(settings): the whole service as one ASGI application.
 
 FastAPI holds the routes that people and operators read. In front of it the checking endpoints are bare ASGI over
-msgspec (`hot_path`, docs/adr/0005-hot-path.md): the same request ids, problems, headers and metrics.
+msgspec (`hot_path`, docs/adr/0005-hot-path.md), and so is the one for pictures: the same request ids, problems, headers
+and metrics.
 """
 
 import gc
@@ -18,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError
@@ -29,7 +30,8 @@ from hashcheck_service.problems import MEDIA_TYPE, from_status
 from hashcheck_service.routes.admin import admin_router
 from hashcheck_service.routes.check import check_endpoint
 from hashcheck_service.routes.hashcheck import hashcheck_endpoints
-from hashcheck_service.routes.media import media_handler
+from hashcheck_service.routes.media import PATH as MEDIA
+from hashcheck_service.routes.media import media_app
 from hashcheck_service.routes.status import status_router
 from hashcheck_service.routes.stream import StreamEndpoint
 from hashcheck_service.service import Service
@@ -69,11 +71,15 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
     app.include_router(admin_router(service))
     app.router.routes += [
         Route("/openapi.yaml", _openapi, methods=["GET"]),
-        Route("/v1/check/media", media_handler(service), methods=["POST"]),
         Route("/v1/check/stream", StreamEndpoint(service), methods=["POST"]),
     ]
     app.add_middleware(Envelope, service=service)
-    return HotPath(service, {"/v1/check": check_endpoint(service), **hashcheck_endpoints(service)}, app)
+    media = Envelope(media_app(service), service)
+
+    async def rest(scope: Scope, receive: Receive, send: Send) -> None:
+        await (media if scope.get("path") == MEDIA else app)(scope, receive, send)
+
+    return HotPath(service, {"/v1/check": check_endpoint(service), **hashcheck_endpoints(service)}, rest)
 
 
 def worker_app() -> ASGIApp:
