@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,28 +77,21 @@ def load(data: bytes) -> None:
 
 
 def measure(server: Server, seconds: float) -> list[dict[str, Any]]:
-    connection = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    port = int(server.url.rpartition(":")[2])
     rows = []
     for name, data in pictures().items():
         question = request("/v1/check/media", data, server.key, "application/octet-stream")
-
-        def ask(question: bytes = question) -> None:
-            connection.sendall(question)
-            head, _, body = receive(connection, b"").partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200 "), head
-            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-            while len(body) < length:
-                body = receive(connection, body)
 
         def decode_and_hash(data: bytes = data) -> None:
             grey = decode(data, ImageLimits()).grey
             hash_picture(grey)
             hash_bytes(data)
 
-        ask()
-        pin_all(server)
-        service_ms = milliseconds(ask, seconds)
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ask(connection, question)
+            pin_all(server)
+            service_ms = milliseconds(partial(ask, connection, question), seconds)
         pin(0, 0)
         pillow_ms = milliseconds(lambda data=data: load(data), seconds)  # type: ignore[misc]
         own_ms = milliseconds(decode_and_hash, seconds)
@@ -115,6 +109,15 @@ def measure(server: Server, seconds: float) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def ask(connection: socket.socket, question: bytes) -> None:
+    connection.sendall(question)
+    head, _, body = receive(connection, b"").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+    while len(body) < length:
+        body = receive(connection, body)
 
 
 def receive(connection: socket.socket, before: bytes) -> bytes:
