@@ -54,13 +54,14 @@ class _UselessError(Exception):
 
 
 class _Worker(asyncio.SubprocessProtocol):
-    """One process, and what it has said so far of its answer. Any error of `answer` leaves it useless."""
+    """One process, and what it has said so far of its answer. `sound` until it dies, or says what it should not."""
 
     def __init__(self) -> None:
         self._transport: asyncio.SubprocessTransport | None = None
         self._heard = bytearray()
         self._answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         self._ended = asyncio.Event()
+        self.sound = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is one in all but name
@@ -73,9 +74,6 @@ class _Worker(asyncio.SubprocessProtocol):
     def ask(self, data: bytes, *, dihedral: bool) -> None:
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
-        if self._ended.is_set():
-            self._fail()
-            return
         questions = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
         questions.writelines((len(data).to_bytes(LENGTH_BYTES) + bytes([dihedral]), data))
 
@@ -85,15 +83,17 @@ class _Worker(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self._heard += data
+        if len(self._heard) < LENGTH_BYTES:
+            return
         whole = LENGTH_BYTES + int.from_bytes(self._heard[:LENGTH_BYTES])
-        if max(whole, len(self._heard)) > _MOST_ANSWERED:
+        if self._answer.done() or len(self._heard) > whole or whole > _MOST_ANSWERED:
             self._fail()
-        elif len(self._heard) >= whole and not self._answer.done():
+        elif len(self._heard) == whole:
             try:
-                self._answer.set_result(_decoder.decode(self._heard[LENGTH_BYTES:whole]))
+                self._answer.set_result(_decoder.decode(self._heard[LENGTH_BYTES:]))
             except msgspec.DecodeError:
                 self._fail()
-            del self._heard[:whole]
+            self._heard.clear()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         self._fail()
@@ -103,6 +103,7 @@ class _Worker(asyncio.SubprocessProtocol):
         self._fail()
 
     def _fail(self) -> None:
+        self.sound = False
         if not self._answer.done():
             self._answer.set_exception(_UselessError())
             self._answer.exception()  # nobody may be waiting for it
@@ -145,9 +146,12 @@ class PicturePool:
         """Hash the picture in `data`; waits for a free worker. Raises TransportError where none can be started."""
         worker = await self._idle.get()
         try:
+            if worker is not None and not worker.sound:  # it died meanwhile, over no picture
+                await self._end(worker)
+                worker = None
             worker = worker or await self._start()
-            looked, sound = await self._look(worker, data, dihedral=dihedral)
-            if not sound:
+            looked = await self._look(worker, data, dihedral=dihedral)
+            if not worker.sound:
                 await self._end(worker)
                 worker = None
         except BaseException:  # it is in the middle of something that nobody waits for
@@ -165,8 +169,8 @@ class PicturePool:
         for worker in list(self._all):
             await self._end(worker)
 
-    async def _look(self, worker: _Worker, data: bytes, *, dihedral: bool) -> tuple[Looked, bool]:
-        """What the worker found, and whether it is fit for another."""
+    async def _look(self, worker: _Worker, data: bytes, *, dihedral: bool) -> Looked:
+        """What the worker found; it is not `sound` where it is not fit for another."""
         worker.ask(data, dihedral=dihedral)
         looked = Looked(await _exact(data), [])
         try:
@@ -178,12 +182,12 @@ class PicturePool:
         except TimeoutError:
             log.warning("picture_took_too_long", seconds=self._seconds)
             looked.reasons.append(Reason.IMAGE_TIMEOUT)
-            return looked, False
+            worker.sound = False
         except (_UselessError, HashError, LookupError, ValueError):
             log.warning("picture_worker_died")
             looked.reasons.append(Reason.UNDECODABLE_IMAGE)
-            return looked, False
-        return looked, True
+            worker.sound = False
+        return looked
 
     async def _start(self) -> _Worker:
         limits = msgspec.structs.replace(self._limits, parent=os.getpid())
