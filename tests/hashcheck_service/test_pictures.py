@@ -64,6 +64,10 @@ def test_a_picture_its_process_dies_over_is_unknown_and_the_next_is_not(publishe
         assert (result["verdict"], result["reasons"]) == ("unknown", ["undecodable_image"])
         assert server.media(photograph("camera.png"))["verdict"] == "no_match"
         assert workers(server) != [pid]
+        [pid] = workers(server)
+        os.kill(pid, signal.SIGKILL)  # over no picture
+        eventually(lambda: gone(pid), "the idle process ended")
+        assert server.media(photograph("coffee.png"))["verdict"] == "match"
 
 
 def test_a_picture_that_takes_too_long_is_unknown_and_its_process_ended(published: Site) -> None:
