@@ -73,9 +73,8 @@ class Envelope:
             await send_problem(problem, context, send)
         finally:
             self._service.metrics.answered(context.route, status, time.perf_counter() - started)
-            del scope[
-                CONTEXT
-            ]  # a connection that idles keeps its last scope, and must not keep a snapshot with it
+            # A connection that idles keeps its last scope, and must not keep a snapshot with it.
+            del scope[CONTEXT]
 
 
 def context_of(scope: Any) -> Context:

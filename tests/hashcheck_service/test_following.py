@@ -1,6 +1,7 @@
 """A service and its store, by an injected clock: what fails leaves what was served, and says why."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from hashcheck_service.state import MEMORY_NAME, State
 from hashcheck_service.steady_clock import SteadyClock
 from hashcheck_stores.download import FetchLimits
 from hashcheck_stores.location import open_store
-from tests.support import Site, done, make_site
+from tests.support import Site, done, eventually, make_site, serving
 
 
 @dataclass
@@ -125,6 +126,24 @@ def test_a_snapshot_that_was_replaced_is_unmapped_in_the_next_round_and_not_by_w
     assert (mapped(1), mapped(2)) == (True, True)
     machine.step()
     assert (mapped(1), mapped(2)) == (False, True)
+
+
+def test_a_connection_that_idles_keeps_no_snapshot(place: Site) -> None:
+    old, new = version(place, 1), version(place, 2)
+    place.point_at(old, 1)
+    place.write_settings()
+    with serving(place) as server, socket.socket() as idle:
+        maps = Path(f"/proc/{server.process.pid}/maps")
+        eventually(lambda: f"/{old.name}/" in maps.read_text(), "the first one served")
+        idle.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
+        idle.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        place.point_at(new, 2)
+        eventually(lambda: f"/{old.name}/" not in maps.read_text(), "the first one let go")
+        assert f"/{new.name}/" in maps.read_text()
+        idle.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it is still open: it was not its end that let go
+            list(iter(lambda: idle.recv(1 << 16), b""))
 
 
 def test_a_store_that_is_down_for_an_hour_changes_nothing_and_is_taken_up_again(
