@@ -5,7 +5,6 @@
 # Without --user it is 65534 (nobody), who must then own the key file, ./hits and ./state. See docs/running.md.
 
 FROM python:3.13-slim AS build
-RUN apt-get update && apt-get install --yes --no-install-recommends g++
 WORKDIR /src
 COPY requirements-build.txt requirements.txt ./
 RUN python -m venv /venv

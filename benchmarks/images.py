@@ -1,14 +1,17 @@
 """Pictures a second through the service, beside Pillow decoding the same files; and how far the hashes are off.
 
-One picture at a time, over one connection; the service on core 0, Pillow's decode there with the service idle.
+One picture at a time, over one raw connection, for an HTTP client in Python takes as long as a small picture; the
+service on core 0, Pillow's decode there with the service idle.
 """
 
 import argparse
 import io
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,6 @@ os.environ["OPENBLAS_NUM_THREADS"] = (
     "1"  # before numpy is loaded: one thread, as in the service's own processes
 )
 
-import httpx
 import imagehash
 import numpy as np
 import pdqhash
@@ -24,12 +26,13 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.load import request
 from benchmarks.machine import describe
 from benchmarks.serve import pin, service
 from benchmarks.sites import site_of
 from examples.photographs import photograph
 from hashcheck_core.images.decoder import ImageLimits, decode
-from hashcheck_core.images.hashing import pdq, phash
+from hashcheck_core.images.hashing import hash_bytes, hash_picture, pdq, phash
 from tests.support import Server
 
 # What is uploaded: a phone's photograph, what a platform makes of it, a thumbnail, a screenshot.
@@ -74,22 +77,21 @@ def load(data: bytes) -> None:
 
 
 def measure(server: Server, seconds: float) -> list[dict[str, Any]]:
-    headers = {"Content-Type": "application/octet-stream"}
+    port = int(server.url.rpartition(":")[2])
     rows = []
     for name, data in pictures().items():
-
-        def ask(data: bytes = data) -> None:
-            answer = server.client.post("/v1/check/media", content=data, headers=headers)
-            assert answer.status_code == httpx.codes.OK, answer.text
+        question = request("/v1/check/media", data, server.key, "application/octet-stream")
 
         def decode_and_hash(data: bytes = data) -> None:
             grey = decode(data, ImageLimits()).grey
-            pdq(grey)
-            phash(grey)
+            hash_picture(grey)
+            hash_bytes(data)
 
-        ask()
-        pin_all(server)
-        service_ms = milliseconds(ask, seconds)
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            ask(connection, question)
+            pin_all(server)
+            service_ms = milliseconds(partial(ask, connection, question), seconds)
         pin(0, 0)
         pillow_ms = milliseconds(lambda data=data: load(data), seconds)  # type: ignore[misc]
         own_ms = milliseconds(decode_and_hash, seconds)
@@ -107,6 +109,22 @@ def measure(server: Server, seconds: float) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def ask(connection: socket.socket, question: bytes) -> None:
+    connection.sendall(question)
+    head, _, body = receive(connection, b"").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+    while len(body) < length:
+        body = receive(connection, body)
+
+
+def receive(connection: socket.socket, before: bytes) -> bytes:
+    """`before` and what comes next."""
+    more = connection.recv(64 * 1024)
+    assert more, "the connection was closed"
+    return before + more
 
 
 def off(data: bytes) -> dict[str, int]:

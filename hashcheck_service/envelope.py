@@ -74,6 +74,8 @@ class Envelope:
             await send_problem(problem, context, send)
         finally:
             self._service.metrics.answered(context.route, status, time.perf_counter() - started)
+            # A connection that idles keeps its last scope, and must not keep a snapshot with it.
+            del scope[CONTEXT]
 
 
 def context_of(scope: Any) -> Context:
@@ -118,14 +120,16 @@ class Refusal:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._parts: list[bytes] = []  # what stands around the request's id
-        self._snapshot: object = self
+        self._snapshot: str | None = None  # its id: the snapshot itself is not to be kept alive
 
     def __call__(self) -> bytes:
-        if self._snapshot is not self._service.follower.current:
+        current = self._service.follower.current
+        serving = current.id if current is not None else None
+        if not self._parts or self._snapshot != serving:
             context = Context(self._service)
             headers, body = document(overloaded(), context)
             self._parts = (lines(headers) + b"\r\n" + body).split(context.request_id.encode())
-            self._snapshot = context.snapshot
+            self._snapshot = serving
         return new_id().encode().join(self._parts)
 
 

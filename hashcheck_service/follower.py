@@ -4,6 +4,7 @@ The overlay is taken up at once, apart from the loading of a snapshot, which tak
 the one before it in force. The follower knows no store and no HTTP: `fetcher` brings what it finds.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from hashcheck_service.refusal import Refusal, Refusals
 from hashcheck_service.state import MEMORY_NAME, PINNED_NAME, State
 
 _WARM_QUERIES = 64
+# Of a first snapshot, which nobody is served beside: so many threads hash its files. Memory gives no more.
+_FIRST_THREADS = min(4, os.cpu_count() or 1)
 
 
 class SnapshotFollower:
@@ -59,6 +62,7 @@ class SnapshotFollower:
         self._lock = threading.Lock()
         self._overlay: Overlay | None = None
         self._overlay_known = False
+        self._retired: Snapshot | None = None
         self.current: Snapshot | None = None
         self.damaged: str | None = None
         self.pinned = 0
@@ -75,6 +79,7 @@ class SnapshotFollower:
 
     def load(self) -> None:
         """Load the snapshot the pointer names if it is another than before. Blocks; raises nothing of its own."""
+        self._retired = None
         with self._watching(POINTER_NAME, POINTER_NAME, PINNED_NAME, OVERLAY_NAME) as changed:
             if not changed:
                 return
@@ -129,8 +134,12 @@ class SnapshotFollower:
                 self.current = replace(self.current or before, good_until=pointer.expires_at)
             return
         directory = self._state.snapshots / pointer.snapshot
-        loaded = open_snapshot(directory, trust.keys.roles[Role.SNAPSHOT], now=None, pointer=pointer)
+        threads = 1 if before is not None else _FIRST_THREADS
+        trusted = trust.keys.roles[Role.SNAPSHOT]
+        loaded = open_snapshot(directory, trusted, now=None, pointer=pointer, threads=threads)
         warm(loaded)
+        # Who lets go of it last unmaps gigabytes: this thread, a poll later, and not the request that has it in hand.
+        self._retired = before
         with self._lock:
             self.current = snapshot = lay_over(loaded, self._overlay)
         self._metrics.serves(snapshot)

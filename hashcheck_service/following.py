@@ -40,7 +40,7 @@ _SILENCE: Final = timedelta(seconds=60)
 
 
 def _give_way() -> None:
-    """Let requests come first on a busy core: hashing gigabytes can wait."""
+    """Let requests come first on a busy core: hashing gigabytes can wait. Of the thread it is called in."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
@@ -63,7 +63,7 @@ class Following:
         self._fetcher = Fetcher(store, self.state, pinned, limits, metrics, clock, settings.keep_snapshots)
         self._tasks: list[asyncio.Task[None]] = []
         self._documents_thread = ThreadPoolExecutor(1, "documents")
-        self._snapshots_thread = ThreadPoolExecutor(1, "snapshots", initializer=_give_way)
+        self._snapshots_thread = ThreadPoolExecutor(1, "snapshots")
 
     @property
     def refusal(self) -> Refusal | None:
@@ -141,6 +141,8 @@ class Following:
 
     def _snapshots(self) -> bool:
         """Whether there is nothing more to wait for at a start: something is served, or it is known why not."""
+        if self.follower.current is not None:  # before the first one nobody is kept waiting but for it
+            _give_way()
         if self._leads():
             if self.follower.damaged is not None:
                 self._fetcher.fetch_again(self.follower.damaged)

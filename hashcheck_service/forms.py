@@ -5,6 +5,7 @@ An answer is mostly `no_match` after `no_match`, equal but for the ref, so that 
 around the refs. It decides nothing.
 """
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ class Form:
         before, self._tail = encode(_NO_MATCH).split(encode("ref") + colon + encode(""))
         self._head = before + encode("ref") + colon
         self._between = self._tail + comma + self._head
-        self._last: tuple[Snapshot | None, msgspec.Raw] = (None, msgspec.Raw())
+        self._last: tuple[Callable[[], Snapshot | None], msgspec.Raw] = (lambda: None, msgspec.Raw())
 
     def read(self, body: bytes, limits: Limits) -> tuple[Request, int]:
         """The request in `body`, and how many hashes it has; raises Problem 400 where it cannot be decoded, 422 where
@@ -109,11 +110,11 @@ class Form:
         return b"".join((first, self._comma.join(coded), last))
 
     def _snapshot(self, snapshot: Snapshot) -> msgspec.Raw:
-        """Its SnapshotRef, encoded once."""
+        """Its SnapshotRef, encoded once; the snapshot itself is not to be kept alive by it."""
         known, coded = self._last
-        if known is not snapshot:
+        if known() is not snapshot:
             coded = msgspec.Raw(self._encode(msgspec.to_builtins(snapshot_ref(snapshot))))
-            self._last = (snapshot, coded)
+            self._last = (weakref.ref(snapshot), coded)
         return coded
 
 

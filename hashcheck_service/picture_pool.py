@@ -1,27 +1,30 @@
-"""Pictures are hashed in processes of their own (`picture_worker`): a few, started when first needed, each with one
-picture at a time. One that dies over a picture, or takes too long, is killed and replaced; the picture is then unknown,
-and nothing else is touched. It keeps no bytes of a picture and logs none.
+"""Pictures are decoded in processes of their own (`picture_worker`): a few, started when first needed, each with one
+picture at a time. One that dies over a picture, or takes too long, is killed and replaced; what is to be seen is then
+unknown, and nothing else is touched. The exact hashes need no decoder: they are computed here, and stand whatever
+becomes of the process. It keeps no bytes of a picture and logs none.
 """
 
 import asyncio
 import contextlib
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
-from hashcheck_core.errors import TransportError
+from hashcheck_core.errors import HashError, TransportError
 from hashcheck_core.hash_types import BUILT_IN_TYPES, Hash
-from hashcheck_core.images.hashing import ImageHash
+from hashcheck_core.images.hashing import ImageHash, hash_bytes
 from hashcheck_service.batches import Reason
 from hashcheck_service.logs import log
-from hashcheck_service.picture_worker import LENGTH_BYTES, Hashed, Part, WorkerLimits
+from hashcheck_service.picture_worker import LENGTH_BYTES, Found, Hashed, WorkerLimits
 from hashcheck_service.settings import Limits
 
 _START_SECONDS: Final = 60.0
+_HASHED_HERE: Final = 128 * 1024  # bytes, some 0.3 ms for the event loop; more are hashed in a thread
+_MOST_ANSWERED: Final = 64 * 1024  # bytes; nine hashes take one. A process that says more has been taken over
 # Of the service's environment a worker gets what finding itself needs, and one thread for its sums.
 _KEPT: Final = (
     "PATH",
@@ -35,7 +38,7 @@ _KEPT: Final = (
 )
 _ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-_decoder = msgspec.msgpack.Decoder(Part)
+_decoder = msgspec.msgpack.Decoder(Found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +49,75 @@ class Looked:
     reasons: list[Reason]
 
 
-class _Worker:
-    """One process. Any error of `parts` leaves it useless."""
+class _UselessError(Exception):
+    """The process died, or says what it should not."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
+
+class _Worker(asyncio.SubprocessProtocol):
+    """One process, and what it has said so far of its answer. `sound` until it dies, or says what it should not."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._heard = bytearray()
+        self._answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+        self._ended = asyncio.Event()
+        self.sound = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is one in all but name
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        assert self._transport is not None
+        return self._transport.get_pid()
 
-    async def part(self) -> Part:
-        assert self._process.stdout is not None
-        length = int.from_bytes(await self._process.stdout.readexactly(LENGTH_BYTES))
-        return _decoder.decode(await self._process.stdout.readexactly(length))
+    def ask(self, data: bytes, *, dihedral: bool) -> None:
+        assert self._transport is not None
+        self._answer = asyncio.get_running_loop().create_future()
+        questions = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+        questions.writelines((len(data).to_bytes(LENGTH_BYTES) + bytes([dihedral]), data))
 
-    async def ask(self, data: bytes, *, dihedral: bool) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(len(data).to_bytes(LENGTH_BYTES) + bytes([dihedral]))
-        self._process.stdin.write(data)
-        await self._process.stdin.drain()
+    async def answer(self) -> Found:
+        """To what was asked last; the first, unasked, says that it is ready. Raises _UselessError."""
+        return await self._answer
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._heard += data
+        if len(self._heard) < LENGTH_BYTES:
+            return
+        whole = LENGTH_BYTES + int.from_bytes(self._heard[:LENGTH_BYTES])
+        if self._answer.done() or len(self._heard) > whole or whole > _MOST_ANSWERED:
+            self._fail()
+        elif len(self._heard) == whole:
+            try:
+                self._answer.set_result(_decoder.decode(self._heard[LENGTH_BYTES:]))
+            except msgspec.DecodeError:
+                self._fail()
+            self._heard.clear()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._fail()
+
+    def process_exited(self) -> None:
+        self._ended.set()
+        self._fail()
+
+    def _fail(self) -> None:
+        self.sound = False
+        if not self._answer.done():
+            self._answer.set_exception(_UselessError())
+            self._answer.exception()  # nobody may be waiting for it
 
     def kill(self) -> None:
+        assert self._transport is not None
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            self._transport.kill()
 
     async def gone(self) -> None:
+        assert self._transport is not None
         self.kill()
-        await self._process.wait()
+        await self._ended.wait()
+        self._transport.close()
 
 
 class PicturePool:
@@ -102,9 +146,12 @@ class PicturePool:
         """Hash the picture in `data`; waits for a free worker. Raises TransportError where none can be started."""
         worker = await self._idle.get()
         try:
+            if worker is not None and not worker.sound:  # it died meanwhile, over no picture
+                await self._end(worker)
+                worker = None
             worker = worker or await self._start()
-            looked, sound = await self._look(worker, data, dihedral=dihedral)
-            if not sound:
+            looked = await self._look(worker, data, dihedral=dihedral)
+            if not worker.sound:
                 await self._end(worker)
                 worker = None
         except BaseException:  # it is in the middle of something that nobody waits for
@@ -122,31 +169,31 @@ class PicturePool:
         for worker in list(self._all):
             await self._end(worker)
 
-    async def _look(self, worker: _Worker, data: bytes, *, dihedral: bool) -> tuple[Looked, bool]:
-        """What the worker found, and whether it is fit for another."""
-        looked = Looked([], [])
+    async def _look(self, worker: _Worker, data: bytes, *, dihedral: bool) -> Looked:
+        """What the worker found; it is not `sound` where it is not fit for another."""
+        worker.ask(data, dihedral=dihedral)
+        looked = Looked(await _exact(data), [])
         try:
             async with asyncio.timeout(self._seconds):
-                await worker.ask(data, dihedral=dihedral)
-                for _ in range(2):
-                    part = await worker.part()
-                    looked.hashes.extend(map(_image_hash, part.hashes))
-                    if part.reason is not None:
-                        looked.reasons.append(Reason(part.reason))
+                found = await worker.answer()
+            looked.hashes.extend([_image_hash(one) for one in found.hashes])
+            if found.reason is not None:
+                looked.reasons.append(Reason(found.reason))
         except TimeoutError:
             log.warning("picture_took_too_long", seconds=self._seconds)
             looked.reasons.append(Reason.IMAGE_TIMEOUT)
-            return looked, False
-        except (OSError, EOFError, msgspec.DecodeError):
+            worker.sound = False
+        except (_UselessError, HashError, LookupError, ValueError):
             log.warning("picture_worker_died")
             looked.reasons.append(Reason.UNDECODABLE_IMAGE)
-            return looked, False
-        return looked, True
+            worker.sound = False
+        return looked
 
     async def _start(self) -> _Worker:
         limits = msgspec.structs.replace(self._limits, parent=os.getpid())
         try:
-            process = await asyncio.create_subprocess_exec(
+            _, worker = await asyncio.get_running_loop().subprocess_exec(
+                _Worker,
                 *(
                     sys.executable,
                     "-m",
@@ -160,12 +207,11 @@ class PicturePool:
             )
         except OSError:
             raise _cannot_start() from None
-        worker = _Worker(process)
         self._all.add(worker)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await worker.part()
-        except (TimeoutError, OSError, EOFError, msgspec.DecodeError):
+                await worker.answer()
+        except (TimeoutError, _UselessError):
             await self._end(worker)
             raise _cannot_start() from None
         except BaseException:
@@ -177,6 +223,12 @@ class PicturePool:
     async def _end(self, worker: _Worker) -> None:
         self._all.discard(worker)
         await worker.gone()
+
+
+async def _exact(data: bytes) -> list[ImageHash]:
+    if len(data) <= _HASHED_HERE:
+        return hash_bytes(data)
+    return await asyncio.to_thread(hash_bytes, data)
 
 
 def _image_hash(one: Hashed) -> ImageHash:

@@ -1,5 +1,6 @@
-"""A process that decodes and hashes pictures, one after the other, so that a decoder that crashes, hangs or swallows
-memory takes nobody with it. `picture_pool` starts it and talks to it over its standard input and output.
+"""A process that decodes pictures and hashes what is to be seen, one after the other, so that a decoder that crashes,
+hangs or swallows memory takes nobody with it. `picture_pool` starts it and talks to it over its standard input and
+output.
 
 It holds no snapshot, no key and no setting but its limits, writes no file, and leaves no core dump. It ends when its
 input does, and on Linux with the process that started it, however that ends.
@@ -16,7 +17,7 @@ import msgspec
 
 from hashcheck_core.errors import ImageError
 from hashcheck_core.images.decoder import ImageLimits, decode
-from hashcheck_core.images.hashing import ImageHash, hash_bytes, hash_picture
+from hashcheck_core.images.hashing import ImageHash, hash_picture
 
 _PR_SET_PDEATHSIG: Final = 1
 LENGTH_BYTES: Final = 4  # of what follows, before each message of either side, big-endian
@@ -31,11 +32,8 @@ class Hashed(msgspec.Struct, frozen=True, gc=False):
     quality: int | None
 
 
-class Part(msgspec.Struct, frozen=True):
-    """An answer comes in two parts: the exact hashes of the bytes before they are looked into, and the rest.
-
-    `reason`: the code of why the picture, or some of it, could not be looked at.
-    """
+class Found(msgspec.Struct, frozen=True):
+    """The answer to a picture. `reason`: the code of why it, or some of it, could not be looked at."""
 
     hashes: list[Hashed]
     reason: str | None = None
@@ -63,31 +61,30 @@ def main() -> None:
 def serve(questions: BinaryIO, answers: BinaryIO, limits: WorkerLimits) -> None:
     """Answer until there are no more questions. The first message says that it is ready."""
     image_limits = ImageLimits(max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
-    _tell(answers, Part([]))
+    _tell(answers, Found([]))
     while head := questions.read(LENGTH_BYTES + 1):
         data = questions.read(int.from_bytes(head[:LENGTH_BYTES]))
         _allow_cpu(limits.cpu_seconds)
-        _tell(answers, Part([_hashed(one) for one in hash_bytes(data)]))
         _tell(answers, _look(data, image_limits, dihedral=bool(head[LENGTH_BYTES])))
 
 
-def _look(data: bytes, limits: ImageLimits, *, dihedral: bool) -> Part:
+def _look(data: bytes, limits: ImageLimits, *, dihedral: bool) -> Found:
     try:
         image = decode(data, limits)
         hashes = hash_picture(image.grey, dihedral=dihedral)
     except ImageError as error:
-        return Part([], error.code)
+        return Found([], error.code)
     except MemoryError:
-        return Part([], ImageError.code)
-    return Part([_hashed(one) for one in hashes], "animation" if image.frames > 1 else None)
+        return Found([], ImageError.code)
+    return Found([_hashed(one) for one in hashes], "animation" if image.frames > 1 else None)
 
 
 def _hashed(one: ImageHash) -> Hashed:
     return Hashed(one.hash.type.name, one.hash.value, one.transform, one.quality)
 
 
-def _tell(answers: BinaryIO, part: Part) -> None:
-    body = msgspec.msgpack.encode(part)
+def _tell(answers: BinaryIO, found: Found) -> None:
+    body = msgspec.msgpack.encode(found)
     answers.write(len(body).to_bytes(LENGTH_BYTES) + body)
     answers.flush()
 

@@ -230,6 +230,15 @@ def test_lock_files_hold_what_the_project_asks_for() -> None:
     )
 
 
+def test_the_product_uses_every_package_it_asks_its_user_to_install() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {re.split(r"[><=\[; ]", line, maxsplit=1)[0] for line in project["dependencies"]}
+    called = {"faiss-cpu": "faiss", "pillow": "PIL"}
+    modules = {called.get(name, name.replace("-", "_")) for name in asked}
+    used = {name for package in ALLOWED for file in (ROOT / package).rglob("*.py") for name in imports(file)}
+    assert modules - used == {"httptools", "uvloop"}  # what uvicorn serves with
+
+
 def test_scripts_are_short_and_files_not_long() -> None:
     for script in (ROOT / "scripts").iterdir():
         lines = [line for line in script.read_text().splitlines() if line and not line.startswith("#")]

@@ -9,6 +9,8 @@ right to write them.
 import hashlib
 import mmap
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -54,10 +56,12 @@ def open_snapshot(
     now: datetime | None,
     lowest_version: int = 1,
     pointer: Pointer | None = None,
+    threads: int = 1,
 ) -> Snapshot:
     """Verify everything in `directory` and open it. `now` None leaves the expiry to the caller.
 
-    With `pointer` it must be the very snapshot that names, and is good no longer than it.
+    With `pointer` it must be the very snapshot that names, and is good no longer than it. Its files are hashed in
+    `threads`.
 
     Raises TransportError where a file cannot be read, a SnapshotError where anything is not as signed. A
     snapshot whose directory does not bear its own id is refused too: it was renamed or put together.
@@ -78,18 +82,13 @@ def open_snapshot(
             next_step="Copy the snapshot again from where it was built.",
         )
     manifest = verified.manifest
-    maps: list[Any] = []
-
-    def load(files: dict[str, FileEntry]) -> dict[str, NDArray[Any]]:
-        arrays = {}
-        for role, entry in files.items():
-            data = _map(directory / entry.name, entry)
-            verify_file(entry, data)
-            maps.append(data)
-            arrays[role] = as_array(entry, data)
-        return arrays
-
-    entry_arrays = load(manifest.entries.files)
+    groups = [manifest.entries.files, *(section.files for section in manifest.hashes)]
+    maps = [[_map(directory / entry.name, entry) for entry in files.values()] for files in groups]
+    _verify_files(groups, maps, threads)
+    entry_arrays, *table_arrays = (
+        {role: as_array(entry, data) for (role, entry), data in zip(files.items(), mapped, strict=True)}
+        for files, mapped in zip(groups, maps, strict=True)
+    )
     verify_entries(manifest, entry_arrays)
     entries = Entries(
         entry_arrays["ids"],
@@ -98,7 +97,8 @@ def open_snapshot(
         tuple(tuple(names) for names in manifest.source_sets),
     )
     tables = {
-        section.type: _open_table(section, manifest, load(section.files)) for section in manifest.hashes
+        section.type: _open_table(section, manifest, arrays)
+        for section, arrays in zip(manifest.hashes, table_arrays, strict=True)
     }
     snapshot = Snapshot(
         id=verified.snapshot_id,
@@ -107,7 +107,7 @@ def open_snapshot(
         tables=MappingProxyType(tables),
         entries=entries,
         good_until=pointer.expires_at if pointer is not None else None,
-        _maps=tuple(maps),
+        _maps=tuple(data for mapped in maps for data in mapped),
     )
     check_canaries(snapshot)
     return snapshot
@@ -131,6 +131,17 @@ def check_canaries(snapshot: Snapshot) -> None:
                 f"A {canary.type[:40]} hash that must match does not.",
                 next_step="Do not serve this snapshot; build again, and report it if that does not help.",
             )
+
+
+def _verify_files(
+    groups: Sequence[dict[str, FileEntry]], maps: Sequence[list["memoryview | bytes"]], threads: int
+) -> None:
+    """Raises SnapshotDigestError unless every file is the one the manifest describes."""
+    entries = [entry for files in groups for entry in files.values()]
+    loads = zip(entries, (data for mapped in maps for data in mapped), strict=True)
+    largest_first = sorted(loads, key=lambda load: -load[0].size)
+    with ThreadPoolExecutor(threads, "verify") as pool:
+        list(pool.map(lambda load: verify_file(*load), largest_first))
 
 
 def _open_table(section: HashSection, manifest: Manifest, arrays: dict[str, NDArray[Any]]) -> HashTable:

@@ -70,7 +70,7 @@ def _none() -> NDArray[np.uint32]:
     return np.empty(0, np.uint32)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, kw_only=True)
 class Listing:
     """Hashes and what lists them. `tables` by name of hash type.
 

@@ -1,12 +1,14 @@
 """A service and its store, by an injected clock: what fails leaves what was served, and says why."""
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hashcheck_core.errors import SnapshotError
@@ -17,7 +19,7 @@ from hashcheck_service.state import MEMORY_NAME, State
 from hashcheck_service.steady_clock import SteadyClock
 from hashcheck_stores.download import FetchLimits
 from hashcheck_stores.location import open_store
-from tests.support import Site, done, make_site
+from tests.support import Site, done, eventually, make_site, serving
 
 
 @dataclass
@@ -106,6 +108,47 @@ def test_what_is_published_is_served_and_found_again_without_a_store(place: Site
     again.step()
     assert again.serves == machine.serves
     assert again.refused == "unreachable"
+
+
+def test_a_snapshot_that_was_replaced_is_unmapped_in_the_next_round_and_not_by_who_has_it_in_hand(
+    place: Site, hands: Hands
+) -> None:
+    def mapped(number: int) -> bool:
+        return f"/{version(place, number).name}/" in Path("/proc/self/maps").read_text()
+
+    machine = Machine(place, hands)
+    place.publish(version(place, 1))
+    machine.step()
+    in_hand = machine.follower.current
+    place.publish(version(place, 2))
+    hands.go(seconds=1)
+    machine.step()
+    del in_hand  # the end of a request on another thread
+    assert (mapped(1), mapped(2)) == (True, True)
+    machine.step()
+    assert (mapped(1), mapped(2)) == (False, True)
+
+
+def test_no_connection_that_idles_and_no_answer_of_before_keeps_a_snapshot(place: Site) -> None:
+    old, new = version(place, 1), version(place, 2)
+    place.point_at(old, 1)
+    place.write_settings()
+    with serving(place) as server, socket.socket() as idle:
+        maps = Path(f"/proc/{server.process.pid}/maps")
+        eventually(lambda: f"/{old.name}/" in maps.read_text(), "the first one served")
+        idle.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
+        idle.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        asked = {"items": [{"ref": "r", "hashes": [{"type": "md5", "value": b"x" * 16}]}]}
+        packed = {"Content-Type": "application/msgpack"}
+        answer = server.client.post("/v1/check", content=msgspec.msgpack.encode(asked), headers=packed)
+        assert answer.status_code == 200
+        place.point_at(new, 2)
+        eventually(lambda: f"/{old.name}/" not in maps.read_text(), "the first one let go")
+        assert f"/{new.name}/" in maps.read_text()
+        idle.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it is still open: it was not its end that let go
+            list(iter(lambda: idle.recv(1 << 16), b""))
 
 
 def test_a_store_that_is_down_for_an_hour_changes_nothing_and_is_taken_up_again(

@@ -1,15 +1,23 @@
 """Pictures are hashed in processes that may die: the service answers, goes on, and leaves none behind."""
 
+import asyncio
 import io
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 
 from examples.photographs import photograph
+from hashcheck_core.images.hashing import hash_bytes
+from hashcheck_service.batches import Reason
+from hashcheck_service.picture_pool import PicturePool
+from hashcheck_service.picture_worker import LENGTH_BYTES, Found, Hashed
+from hashcheck_service.settings import Limits
 from tests.support import Server, Site, eventually, serving
 
 
@@ -56,6 +64,10 @@ def test_a_picture_its_process_dies_over_is_unknown_and_the_next_is_not(publishe
         assert (result["verdict"], result["reasons"]) == ("unknown", ["undecodable_image"])
         assert server.media(photograph("camera.png"))["verdict"] == "no_match"
         assert workers(server) != [pid]
+        [pid] = workers(server)
+        os.kill(pid, signal.SIGKILL)  # over no picture
+        eventually(lambda: gone(pid), "the idle process ended")
+        assert server.media(photograph("coffee.png"))["verdict"] == "match"
 
 
 def test_a_picture_that_takes_too_long_is_unknown_and_its_process_ended(published: Site) -> None:
@@ -81,6 +93,49 @@ def test_a_picture_that_takes_more_memory_than_it_may_harms_nobody(published: Si
             "/v1/check/media", content=out.getvalue(), headers={"Content-Type": "image/png"}
         ).json()
         assert [one["type"] for one in answer["hashes"]] == ["md5", "sha1", "sha256"]
+
+
+def said(found: Found) -> bytes:
+    body = msgspec.msgpack.encode(found)
+    return len(body).to_bytes(LENGTH_BYTES) + body
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        b"\xff" * 100,  # four gigabytes are to come
+        said(Found([])) + bytes(100_000),
+        (3).to_bytes(LENGTH_BYTES) + b"???",
+        said(Found([Hashed("sha1024", bytes(32), "original", None)])),
+        said(Found([Hashed("pdq", bytes(31), "original", 100)])),
+        said(Found([], "all is well")),
+        b"",
+    ],
+    ids=["length", "flood", "garbage", "type", "width", "reason", "silence"],
+)
+def test_a_process_that_was_taken_over_is_replaced_and_believed_nothing(
+    lie: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that speaks as the real one until it is asked something."""
+    program = tmp_path / "taken-over"
+    program.write_text(
+        f"#!{sys.executable} -SE\nimport os\nos.write(1, {said(Found([]))!r})\nos.read(0, 1 << 16)\n"
+        f"os.write(1, {lie!r})\nos.read(0, 1 << 16) if {lie!r} else None\n"
+    )
+    program.chmod(0o700)
+
+    async def look() -> None:
+        pool = PicturePool(Limits())
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(program))
+            looked = await pool.look(b"a picture", dihedral=False)
+        assert (looked.hashes, looked.reasons) == (hash_bytes(b"a picture"), [Reason.UNDECODABLE_IMAGE])
+        assert pool.pids == []
+        again = await pool.look(photograph("camera.png"), dihedral=False)
+        assert ([one.hash.type.name for one in again.hashes][3:], again.reasons) == (["pdq", "phash"], [])
+        await pool.close()
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
