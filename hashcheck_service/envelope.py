@@ -40,6 +40,15 @@ class Context:
             headers.append((SNAPSHOT_HEADER, self.snapshot.id.encode()))
         return headers
 
+    def lines(self) -> bytes:
+        """`headers`, as HTTP/1.1 writes them."""
+        if self.snapshot is None:
+            return lines(self.headers())
+        return b"hashcheck-request-id: %b\r\nhashcheck-snapshot: %b\r\n" % (
+            self.request_id.encode(),
+            self.snapshot.id.encode(),
+        )
+
 
 class Envelope:
     """A plain ASGI layer, the outermost of ours around the framework's routes."""

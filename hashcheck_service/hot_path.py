@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.batches import Batch
 from hashcheck_service.bodies import read_body
-from hashcheck_service.envelope import Context, document, problem_of
+from hashcheck_service.envelope import Context, document, lines, problem_of
 from hashcheck_service.plain import Head
 from hashcheck_service.policy import Policy
 from hashcheck_service.problems import from_status
@@ -25,6 +25,7 @@ from hashcheck_service.wire import ResultOut
 
 Header = tuple[bytes, bytes]
 Response = tuple[int, list[Header], bytes]  # status, headers, body
+Written = tuple[int, bytes]  # status; headers, an empty line and the body, as HTTP/1.1 writes them
 
 _LENGTH: Final = b"content-length"
 # A body that may be answered at once: about a hundred hashes. More are searched in a thread, as a rule.
@@ -63,7 +64,7 @@ class HotPath:
         service.gate.paths = frozenset(endpoints)
         self._rest = rest
 
-    def at_once(self, head: Head, body: bytes) -> Response | None:
+    def at_once(self, head: Head, body: bytes) -> Written | None:
         """The answer; None where it has to be waited for, and then nothing has happened."""
         path, authorization, content_type, _ = head
         service, endpoint = self._service, self._endpoints[path]
@@ -78,11 +79,19 @@ class HotPath:
             if results is None:
                 return None
             service.quota.spend(context.tenant, question.hashes)
-            response = _good(context, question, results)
+            answer = question.answer(results)
+            written = b"%b: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
+                *question.kind,
+                len(answer),
+                context.lines(),
+                answer,
+            )
+            status = 200
         except Exception as error:
-            response = _bad(service, context, error)
-        service.metrics.answered(path, response[0], time.perf_counter() - started)
-        return response
+            status, headers, answer = _bad(service, context, error)
+            written = b"%b\r\n%b" % (lines(headers), answer)
+        service.metrics.answered(path, status, time.perf_counter() - started)
+        return status, written
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from hashcheck_service.bodies import AT_HAND
 from hashcheck_service.envelope import lines
 from hashcheck_service.gate import Gate
-from hashcheck_service.hot_path import Response
+from hashcheck_service.hot_path import Written
 from hashcheck_service.plain import Head, PlainReader
 
 _LINGER_SECONDS: Final = 1.0  # how long after the word to stop a request may have been on its way
@@ -36,7 +36,7 @@ class CheckProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._gate: Gate = self.app_state["gate"]
         self._plain = PlainReader(self.app_state["request_lines"])
-        self._at_once: Callable[[Head, bytes], Response | None] = self.app_state["at_once"]
+        self._at_once: Callable[[Head, bytes], Written | None] = self.app_state["at_once"]
         self._refusal: Callable[[], bytes] = self.app_state["refusal"]
         self._dated: tuple[object, bytes] = (None, b"")
         self._between = True  # requests: nothing of the next has been parsed
@@ -56,9 +56,9 @@ class CheckProtocol(HttpToolsProtocol):
                 return
             # A caller that does not read its answers, and a worker that is to stop, are the usual way's business.
             if not self.flow.write_paused and not self._gate.draining:
-                response = self._at_once(*plain)
-                if response is not None:
-                    self._write(*response)
+                written = self._at_once(*plain)
+                if written is not None:
+                    self._answer(*written)
                     return
         super().data_received(data)
 
@@ -118,12 +118,9 @@ class CheckProtocol(HttpToolsProtocol):
         else:
             self._timer = self.loop.call_later(left, self._look_after)
 
-    def _write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self._answered(b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._date(), lines(headers), body))
-
     def _refuse(self) -> None:
         self._gate.refused += 1
-        self._answered(STATUS_LINE[503] + self._date() + self._refusal())
+        self._answer(503, self._refusal())
 
     def _date(self) -> bytes:
         """What uvicorn puts at the head of every answer; it makes a new list once a second."""
@@ -132,10 +129,11 @@ class CheckProtocol(HttpToolsProtocol):
             self._dated = (given, lines(given))
         return self._dated[1]
 
-    def _answered(self, data: bytes) -> None:
+    def _answer(self, status: int, written: bytes) -> None:
+        """`written`: headers, an empty line and the body."""
         self.server_state.total_requests += 1
         self._heard, self._in_head = self.loop.time(), False
-        self.transport.write(data)
+        self.transport.write(b"%b%b%b" % (STATUS_LINE[status], self._date(), written))
 
 
 def _body_at_hand(cycle: Any) -> bytes | None:
