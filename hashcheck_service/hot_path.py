@@ -75,6 +75,7 @@ class HotPath:
         try:
             context.tenant = tenant(service, authorization, basic=endpoint.basic)
             question = endpoint.question(context, content_type, body)
+            service.quota.look(context.tenant, question.hashes)
             results = verdicts_at_once(service, question.snapshot, question.batch, question.policy)
             if results is None:
                 return None

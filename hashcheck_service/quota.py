@@ -15,15 +15,19 @@ class Quota:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
 
     def spend(self, tenant: str, hashes: int) -> None:
-        """Raises Problem 429 where the tenant's minute has no room for so many: they are then not counted
-        either. Raises Problem 422 where no minute ever has."""
+        """Count so many; raises as `look`, and then they are not counted."""
+        if self._limit is not None:
+            self.look(tenant, hashes)
+            self._limiter.hit(self._limit, tenant, cost=hashes)
+
+    def look(self, tenant: str, hashes: int) -> None:
+        """Raises Problem 429 where the tenant's minute has no room for so many, 422 where no minute ever has."""
         if self._limit is None:
             return
         if hashes > self._limit.amount:
             detail = f"The request has {hashes} hashes, and the quota is {self._limit.amount} a minute."
             raise Problem(422, "larger_than_quota", f"{detail} Send fewer at a time.")
         if self._limiter.test(self._limit, tenant, cost=hashes):
-            self._limiter.hit(self._limit, tenant, cost=hashes)
             return
         reset = self._limiter.get_window_stats(self._limit, tenant).reset_time
         wait = max(1, int(reset - time.time()) + 1)
