@@ -19,7 +19,7 @@ PARTS: dict[str, list[str]] = {
     "images": ["images"],
     "concurrency": ["concurrency", "--rows", "1000000", "10000000", "--seconds", "2"],
     "start": ["start"],
-    "soak": ["soak", "--minutes", "6"],
+    "soak": ["soak", "--minutes", "10"],
 }
 
 
