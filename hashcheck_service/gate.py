@@ -17,7 +17,6 @@ from hashcheck_service.problems import Problem, unavailable
 
 # Of requests that wait for the event loop, beside the first: a tenth of a second of work, in large batches.
 _BYTES_WAITING: Final = 1024 * 1024
-_CLOCK_SECONDS: Final = 0.001  # a step of uvloop's clock
 
 
 def overloaded() -> Problem:
@@ -28,7 +27,7 @@ class Gate:
     """For one event loop: it is not safe to share between threads."""
 
     __slots__ = (
-        "_bytes", "_most", "_most_seconds", "_seconds", "_turn", "announced", "begun", "draining",
+        "_bytes", "_most", "_most_seconds", "_seconds", "_turn", "_turn_began", "announced", "begun", "draining",
         "paths", "refused",
     )  # fmt: skip
 
@@ -38,7 +37,8 @@ class Gate:
         self.begun = 0  # checks ever; where nothing announces them, more than were announced
         self.refused = 0  # checks that were not let in, ever
         self.draining = False  # the worker is to stop
-        self._turn = turn_seconds + _CLOCK_SECONDS
+        self._turn = turn_seconds
+        self._turn_began: float | None = None  # when the first check of this turn of the event loop was met
         self._most = checks_waiting
         self._most_seconds = seconds_waiting
         self._bytes = 0
@@ -46,9 +46,10 @@ class Gate:
 
     def admits(self, size: int, loop: AbstractEventLoop) -> bool:
         """Whether a check that was just met, a request of `size` bytes, can be answered in time."""
-        # uvloop's clock is set as a turn begins and stands still in it: it tells how long the turn has lasted.
-        # (Another loop's clock goes on: there no turn is too long.)
-        if time.monotonic() - loop.time() > self._turn:
+        if self._turn_began is None:
+            self._turn_began = time.perf_counter()
+            loop.call_soon(self._next_turn)
+        elif time.perf_counter() - self._turn_began > self._turn:
             return False
         waiting = self.announced - self.begun
         if waiting <= 0:
@@ -56,6 +57,9 @@ class Gate:
             return True
         self._bytes += size
         return waiting < self._most and self._bytes <= _BYTES_WAITING
+
+    def _next_turn(self) -> None:
+        self._turn_began = None
 
     @contextmanager
     def searching(self, seconds: float) -> Iterator[None]:

@@ -36,7 +36,9 @@ def read_head(data: bytes, paths: Mapping[bytes, str]) -> tuple[int, Head] | Non
     fields: dict[bytes, bytes] = {}
     for line in lines:
         name, _, value = line.partition(b":")
-        fields[name.lower()] = value.strip(b" \t")
+        fields[name.lower()] = value.lstrip(
+            b" \t"
+        )  # what is behind a value, the server's parser leaves there
     length = fields.get(b"content-length", b"")
     if (
         len(fields) < len(lines)
