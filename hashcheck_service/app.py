@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError
 from hashcheck_service.envelope import Envelope, Refusal, context_of
+from hashcheck_service.gate import overloaded
 from hashcheck_service.hot_path import HotPath
 from hashcheck_service.logs import configure
 from hashcheck_service.plain import request_lines
@@ -58,8 +59,10 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
                 "gate": service.gate,
                 "request_lines": request_lines(service.gate.paths),
                 "at_once": hot_path.at_once,
-                "refusal": Refusal(service),
+                "refusal": Refusal(service, overloaded()),
+                "head_too_long": Refusal(service, from_status(431, {"Connection": "close"})),
                 "head_seconds": settings.limits.head_seconds,
+                "max_head_bytes": settings.limits.max_head_bytes,
             }
 
     app = FastAPI(

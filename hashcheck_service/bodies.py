@@ -23,6 +23,12 @@ def header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
     return default
 
 
+def authorization(scope: Scope) -> bytes:
+    """The value of the `Authorization` header; empty where there is none, or more than one: which would count?"""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    return bytes(given[0]) if len(given) == 1 else b""
+
+
 async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
     """The whole body; raises Problem 413 above `limit` bytes, 408 after `seconds`.
 

@@ -74,6 +74,7 @@ def serve(
             port=listener.getsockname()[1],
             workers=workers,
             http=CheckProtocol,
+            ws="none",
             proxy_headers=False,  # who called is nobody's business here
             access_log=False,
             log_config=None,

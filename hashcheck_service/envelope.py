@@ -12,7 +12,6 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hashcheck_core.errors import HashcheckError
-from hashcheck_service.gate import overloaded
 from hashcheck_service.logs import log_crash
 from hashcheck_service.problems import MEDIA_TYPE, Problem, from_error
 from hashcheck_service.request_ids import new_id
@@ -123,11 +122,12 @@ def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 class Refusal:
-    """The refusal of a check that is not even parsed: headers, an empty line and the body. Nearly all of it is the same
-    each time, and is made once for each snapshot."""
+    """The answer to a request that is not even parsed: headers, an empty line and the body. Nearly all of it is the
+    same each time, and is made once for each snapshot."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, problem: Problem) -> None:
         self._service = service
+        self._problem = problem
         self._parts: list[bytes] = []  # what stands around the request's id
         self._snapshot: str | None = None  # its id: the snapshot itself is not to be kept alive
 
@@ -136,7 +136,7 @@ class Refusal:
         serving = current.id if current is not None else None
         if not self._parts or self._snapshot != serving:
             context = Context(self._service)
-            headers, body = document(overloaded(), context)
+            headers, body = document(self._problem, context)
             self._parts = (lines(headers) + b"\r\n" + body).split(context.request_id.encode())
             self._snapshot = serving
         return new_id().encode().join(self._parts)

@@ -27,8 +27,8 @@ class Gate:
     """For one event loop: it is not safe to share between threads."""
 
     __slots__ = (
-        "_bytes", "_most", "_most_seconds", "_seconds", "_turn", "_turn_began", "announced", "begun", "draining",
-        "paths", "refused",
+        "_bytes", "_most", "_most_seconds", "_searches", "_seconds", "_turn", "_turn_began", "announced", "begun",
+        "draining", "paths", "refused",
     )  # fmt: skip
 
     def __init__(self, turn_seconds: float, checks_waiting: int, seconds_waiting: float) -> None:
@@ -42,10 +42,12 @@ class Gate:
         self._most = checks_waiting
         self._most_seconds = seconds_waiting
         self._bytes = 0
+        self._searches = 0
         self._seconds = 0.0
 
     def admits(self, size: int, loop: AbstractEventLoop) -> bool:
-        """Whether a check that was just met, a request of `size` bytes, can be answered in time."""
+        """Whether a check that was just met, a request of `size` bytes, can be answered in time. `joins` is told if it
+        is one that waits."""
         if self._turn_began is None:
             self._turn_began = time.perf_counter()
             loop.call_soon(self._next_turn)
@@ -53,10 +55,13 @@ class Gate:
             return False
         waiting = self.announced - self.begun
         if waiting <= 0:
-            self._bytes = size
+            self._bytes = 0
             return True
+        return waiting < self._most and self._bytes + size <= _BYTES_WAITING
+
+    def joins(self, size: int) -> None:
+        """A check of `size` bytes is to wait for the event loop."""
         self._bytes += size
-        return waiting < self._most and self._bytes <= _BYTES_WAITING
 
     def _next_turn(self) -> None:
         self._turn_began = None
@@ -64,10 +69,13 @@ class Gate:
     @contextmanager
     def searching(self, seconds: float) -> Iterator[None]:
         """Hold a search that is expected to take so long; raises Problem 503 where it would wait too long."""
-        if self._seconds and self._seconds + seconds > self._most_seconds:
+        if self._searches and self._seconds + seconds > self._most_seconds:
             raise overloaded()
+        self._searches += 1
         self._seconds += seconds
         try:
             yield
         finally:
-            self._seconds = max(0.0, self._seconds - seconds)
+            self._searches -= 1
+            # Sums of floats leave a rest, and what is idle holds nothing.
+            self._seconds = self._seconds - seconds if self._searches else 0.0

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.batches import Batch
-from hashcheck_service.bodies import read_body
+from hashcheck_service.bodies import authorization, header, read_body
 from hashcheck_service.envelope import Context, document, lines, problem_of
 from hashcheck_service.plain import Head
 from hashcheck_service.policy import Policy
@@ -66,14 +66,14 @@ class HotPath:
 
     def at_once(self, head: Head, body: bytes) -> Written | None:
         """The answer; None where it has to be waited for, and then nothing has happened."""
-        path, authorization, content_type, _ = head
+        path, key, content_type, _ = head
         service, endpoint = self._service, self._endpoints[path]
         if len(body) > _AT_ONCE_BYTES or len(body) > endpoint.max_body:
             return None
         started = time.perf_counter()
         context = Context(service, path)
         try:
-            context.tenant = tenant(service, authorization, basic=endpoint.basic)
+            context.tenant = tenant(service, key, basic=endpoint.basic)
             question = endpoint.question(context, content_type, body)
             service.quota.look(context.tenant, question.hashes)
             results = verdicts_at_once(service, question.snapshot, question.batch, question.policy)
@@ -120,11 +120,10 @@ class HotPath:
         service = self._service
         if scope["method"] != "POST":
             raise from_status(405, {"Allow": "POST"})
-        headers = dict(scope["headers"])
-        context.tenant = tenant(service, headers.get(b"authorization", b""), basic=endpoint.basic)
+        context.tenant = tenant(service, authorization(scope), basic=endpoint.basic)
         with service.checks:
             body = await read_body(scope, receive, endpoint.max_body, service.limits.body_seconds)
-            question = endpoint.question(context, headers.get(b"content-type", b""), body)
+            question = endpoint.question(context, header(scope, b"content-type"), body)
             service.quota.spend(context.tenant, question.hashes)
             results = await verdicts(service, context, question.snapshot, question.batch, question.policy)
         return _good(context, question, results)

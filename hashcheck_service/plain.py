@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 # RFC 9110, 5.1 and 5.5: a name is a token, a value has no control character but the tab. No folded lines.
 _FIELDS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
 # With one of these what follows the head is not simply a body of its length, or not simply on its way.
-_UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_UNUSUAL: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"proxy-connection"})
+_MAX_BYTES: Final = 8 * 1024  # of a head; a plain one has a few hundred, and it is kept
 _MAX_DIGITS: Final = 9  # of a length; no body is so long
 
 
@@ -30,7 +31,7 @@ def read_head(data: bytes, paths: Mapping[bytes, str]) -> tuple[int, Head] | Non
     first = data.find(b"\r\n")
     path = paths.get(data[:first])
     end = data.find(b"\r\n\r\n", first) + 2
-    if path is None or end < 2 or _FIELDS.fullmatch(data, first + 2, end) is None:
+    if path is None or not 2 <= end <= _MAX_BYTES or _FIELDS.fullmatch(data, first + 2, end) is None:
         return None
     lines = data[first + 2 : end - 2].split(b"\r\n")
     fields: dict[bytes, bytes] = {}

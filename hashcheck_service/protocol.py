@@ -6,7 +6,8 @@ under too much load it is refused the same way, a connection that does not speak
   loop turns to anything else. Whatever is not plainly that goes the usual way.
 - Refusing the usual way costs most of what answering costs, and a worker offered twice what it can do would spend its
   time on refusals. Where the gate says no, a ready-made 503 goes out instead.
-- A request head must be whole within some seconds, also the first (bodies have their own limit).
+- A request head must be whole within some seconds, also the first, and has its limit (bodies have their own); who does
+  not read its answers for as long is left.
 - At a stop a connection is not closed while a request may be on its way on it: the next answer says that it is the
   last, and only a connection that stays silent for a while is closed.
 
@@ -30,7 +31,7 @@ _LINGER_SECONDS: Final = 1.0  # how long after the word to stop a request may ha
 
 class CheckProtocol(HttpToolsProtocol):
     """Finds in the lifespan's state the worker's Gate, what answers a plain request at once, and what makes a refusal:
-    `gate`, `at_once`, `refusal`, `head_seconds`."""
+    `gate`, `request_lines`, `at_once`, `refusal`, `head_too_long`, `head_seconds`, `max_head_bytes`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -42,6 +43,11 @@ class CheckProtocol(HttpToolsProtocol):
         self._between = True  # requests: nothing of the next has been parsed
         self._in_head = True  # or before the first
         self._heard = self.loop.time()  # of the last answer, or refusal, on this connection
+        self._messages = 0  # begun on this connection
+        self._head_bytes = 0  # of a head that does not end
+        self._max_head_bytes: int = self.app_state["max_head_bytes"]
+        self._too_long: Callable[[], bytes] = self.app_state["head_too_long"]
+        self._stuck_since = 0.0  # that the caller does not read what is written to it
         self._head_seconds: float = self.app_state["head_seconds"]
         self._timer = self.loop.call_later(self._head_seconds, self._look_after)
 
@@ -50,25 +56,43 @@ class CheckProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._between and self._is_idle() and (plain := self._plain.whole(data)) is not None:
-            if not self._gate.admits(len(data), self.loop):
-                self._refuse()
-                return
-            # A caller that does not read its answers, and a worker that is to stop, are the usual way's business.
-            if not self.flow.write_paused and not self._gate.draining:
+        # A caller that does not read its answers, and a worker that is to stop, are the usual way's business.
+        if self._between and self._is_idle() and not self.flow.write_paused and not self._gate.draining:
+            plain = self._plain.whole(data)
+            if plain is not None:
+                if not self._gate.admits(len(data), self.loop):
+                    self._gate.refused += 1
+                    self._answer(503, self._refusal())
+                    return
                 written = self._at_once(*plain)
                 if written is not None:
                     self._answer(*written)
                     return
+                self._gate.joins(len(data))
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """The usual way, with a limit on a head: the parser keeps all of one."""
+        message = self._messages
         super().data_received(data)
+        if self._between or not self._in_head:
+            self._head_bytes = 0
+        elif self._messages == message:  # all of `data` is of a head that goes on
+            self._head_bytes += len(data)
+            if self._head_bytes > self._max_head_bytes and not self.transport.is_closing():
+                self._answer(431, self._too_long())
+                self.transport.close()
 
     def on_message_begin(self) -> None:
         self._between, self._in_head = False, True
+        self._messages += 1
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            self.headers = []  # what comes behind a body in chunks is no part of the head
         if self._gate.draining:
             self.cycle.keep_alive = False
 
@@ -107,20 +131,26 @@ class CheckProtocol(HttpToolsProtocol):
         if self._between and self._is_idle() and not self.transport.is_closing():
             self.transport.close()
 
+    def pause_writing(self) -> None:
+        self._stuck_since = self.loop.time()
+        super().pause_writing()
+
     def _look_after(self) -> None:
-        """Close the connection if it has been silent for too long, or is at a head for too long; else look again."""
+        """Close the connection if it has been silent for too long, is at a head for too long, or does not read what it
+        is sent; else look again."""
         if self.transport.is_closing():
             return
         limit = self._head_seconds if self._in_head else self.timeout_keep_alive
         left = limit - (self.loop.time() - self._heard) if self._is_idle() else limit
+        if self.flow.write_paused:
+            left = self._head_seconds - (self.loop.time() - self._stuck_since)
+            if left <= 0:
+                self.transport.abort()  # to close it would wait until all is written
+                return
         if left <= 0:
             self.transport.close()
         else:
             self._timer = self.loop.call_later(left, self._look_after)
-
-    def _refuse(self) -> None:
-        self._gate.refused += 1
-        self._answer(503, self._refusal())
 
     def _date(self) -> bytes:
         """What uvicorn puts at the head of every answer; it makes a new list once a second."""

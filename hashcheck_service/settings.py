@@ -52,7 +52,9 @@ class Limits(BaseModel):
     # All types there are, some of them for the eight dihedral variants.
     max_hashes_per_item: Positive = 16
     max_ref_chars: Positive = 256
-    # From the connection, or the last answer on it, to the end of a request head.
+    # A head that comes in parts is kept whole until it ends; a long one has some kilobytes of tokens and cookies.
+    max_head_bytes: Positive = 64 * 1024
+    # From the connection, or the last answer on it, to the end of a request head; and for a caller to read its answers.
     head_seconds: Seconds = 10.0
     # One byte a second must not hold a connection for ever.
     body_seconds: Seconds = 10.0

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from examples.feed import feed_rows
@@ -30,14 +31,14 @@ def server(site: Site) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["in parts", "in one piece"])
+@pytest.fixture(params=["plainly", "with a field twice"])
 def asked_both_ways(server: Server, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """`server`, asked in requests that come in parts, and again in such as come whole: they go separate ways in it."""
-    if request.param == "in parts":
-        yield server
-        return
+    """`server`, asked in plain requests of one piece, and in others: they go separate ways in it."""
     other = copy.copy(server)
     with server.new_client(OnePiece()) as other.client:
+        if request.param == "with a field twice":
+            twice = [("X-Twice", "1"), ("X-Twice", "2")]
+            other.client.headers = httpx.Headers([*other.client.headers.multi_items(), *twice])
         yield other
 
 

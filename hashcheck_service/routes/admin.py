@@ -16,7 +16,7 @@ from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, decode
 from hashcheck_core.snapshot.pointer import POINTER_NAME, Pointer, decode_pointer, is_snapshot_name
 from hashcheck_core.snapshot.signed import SignedDocument
-from hashcheck_service.bodies import header, read_body
+from hashcheck_service.bodies import authorization, read_body
 from hashcheck_service.envelope import context_of
 from hashcheck_service.logs import log
 from hashcheck_service.problems import Problem
@@ -85,9 +85,9 @@ def admin_router(service: Service) -> APIRouter:
 
 def _admin(service: Service, request: Request) -> str:
     """Whose key it is; raises Problem 401 for none, 403 for one without the admin scope."""
-    authorization = header(request.scope, b"authorization")
-    name = tenant(service, authorization)
-    if not service.keys.is_admin(authorization):
+    given = authorization(request.scope)
+    name = tenant(service, given)
+    if not service.keys.is_admin(given):
         raise Problem(403, "forbidden", "This key has no admin scope.")
     return name
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hashcheck_core.images.hashing import ImageHash
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.batches import Batch, decode_raw, read_batch
-from hashcheck_service.bodies import header, read_body
+from hashcheck_service.bodies import authorization, read_body
 from hashcheck_service.envelope import context_of
 from hashcheck_service.forms import snapshot_ref
 from hashcheck_service.picture_pool import Looked
@@ -35,7 +35,7 @@ def media_app(service: Service) -> ASGIApp:
         context.route = PATH
         if request.method != "POST":
             raise from_status(405, {"Allow": "POST"})
-        context.tenant = tenant(service, header(scope, b"authorization"))
+        context.tenant = tenant(service, authorization(scope))
         ref, dihedral = _parameters(request, limits.max_ref_chars)
         with service.pictures:
             _expect_picture(request)

@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 
 from hashcheck_core.snapshot.snapshot import Snapshot
-from hashcheck_service.bodies import header
+from hashcheck_service.bodies import authorization
 from hashcheck_service.envelope import context_of
 from hashcheck_service.forms import snapshot_ref
 from hashcheck_service.problems import unavailable
@@ -28,7 +28,7 @@ def status_router(service: Service) -> APIRouter:
     async def snapshot(request: Request) -> Response:
         context = context_of(request.scope)
         context.route = "/v1/snapshot"
-        context.tenant = tenant(service, header(request.scope, b"authorization"))
+        context.tenant = tenant(service, authorization(request.scope))
         return json_response(_describe(service, service.usable(context.snapshot), context.request_id))
 
     @router.get("/livez")
@@ -67,7 +67,7 @@ def status_router(service: Service) -> APIRouter:
     async def metrics(request: Request) -> Response:
         context_of(request.scope).route = "/metrics"
         if not service.settings.metrics_without_key:
-            tenant(service, header(request.scope, b"authorization"))
+            tenant(service, authorization(request.scope))
         return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router

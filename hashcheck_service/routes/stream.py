@@ -18,7 +18,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from hashcheck_service.batches import decode_hex, read_batch
-from hashcheck_service.bodies import header
+from hashcheck_service.bodies import authorization, header
 from hashcheck_service.envelope import Context, context_of
 from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import Problem
@@ -47,7 +47,7 @@ class StreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         context.route = "/v1/check/stream"
-        context.tenant = tenant(self._service, header(scope, b"authorization"))
+        context.tenant = tenant(self._service, authorization(scope))
         kind = header(scope, b"content-type", MEDIA_TYPE.encode()).partition(b";")[0].strip().lower()
         if kind != MEDIA_TYPE.encode():
             raise Problem(415, "unsupported_media_type", f"Send the items as {MEDIA_TYPE}.")

@@ -283,3 +283,13 @@ def test_over_quota_is_429_with_when_to_come_back(new_site: Site) -> None:
         assert_problem(post(server, items=[item, item]), 422, "larger_than_quota")
         headers = {"Authorization": f"Bearer {other}"}
         assert server.client.post("/v1/check", json={"items": [item]}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("more", [("Authorization", "Bearer nobody"), ("authorization", "Basic eDp5")])
+def test_of_two_keys_none_counts(server: Server, more: tuple[str, str]) -> None:
+    for path in ("/v1/check", "/v1/check/md5", "/v1/check/media", "/v1/snapshot"):
+        method = "GET" if path == "/v1/snapshot" else "POST"
+        for keys in ([more], [more, ("Authorization", f"Bearer {server.key}")]):
+            client_headers = [("Content-Type", "image/png")] if path.endswith("media") else []
+            request = httpx.Request(method, server.url + path, headers=[*client_headers, *keys], content=b"x")
+            assert_problem(server.client.send(request), 401, "unauthorized")

@@ -1,17 +1,21 @@
 """The service under more than it can take, under callers that do not speak, and at a stop: nobody is left hanging."""
 
+import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
 
 import pytest
 
+from hashcheck_service.gate import Gate
 from tests.support import Server, Site, eventually, serving
 
 BODY = json.dumps({"items": [{"ref": "r", "hashes": [{"type": "md5", "value": "ab" * 16}]}]}).encode()
@@ -130,6 +134,17 @@ def test_requests_in_parts_or_of_another_kind_are_answered_under_load_too(
             other.close()
 
 
+def test_searches_that_are_done_hold_no_time_of_the_threads() -> None:
+    gate = Gate(1.0, 1, 1.0)
+    for one, other in ((0.1, 0.2), (0.1, 0.7), (0.3, 0.6)):  # their sums and differences leave a rest
+        with contextlib.ExitStack() as first:
+            first.enter_context(gate.searching(one))
+            with gate.searching(other):
+                first.close()
+        with gate.searching(5.0):  # alone one always has its turn
+            pass
+
+
 def test_batches_that_would_wait_too_long_for_a_thread_are_refused(published: Site) -> None:
     """Expected time alone decides: with next to none allowed, no two such batches are in hand together."""
     published.write_settings("[limits]\nwait_seconds = 0.000001\n")
@@ -164,6 +179,48 @@ def test_a_connection_that_sends_no_whole_head_is_closed_and_one_that_pauses_bet
         speaking.sendall(check(server))
         assert answer_of(speaking)[0] == 200
         speaking.close()
+
+
+@pytest.mark.parametrize("field", [b"X: %s\r\n" % (b"a" * 1000), b"a" * 1000], ids=["many", "endless"])
+def test_a_head_that_does_not_end_is_cut_off(published: Site, field: bytes) -> None:
+    published.write_settings("[limits]\nmax_head_bytes = 20000\n")
+    with serving(published) as server, connect(server) as raw:
+        raw.sendall(b"POST /v1/check HTTP/1.1\r\nX: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100_000):
+                raw.sendall(field)
+            pytest.fail("it took a head of a hundred megabytes")
+        assert server.client.get("/livez").status_code == 200
+    with serving(published) as server, connect(server) as raw:
+        raw.sendall(b"POST /v1/check HTTP/1.1\r\nX: " + b"a" * 15_000)
+        raw.sendall(b"\r\n" + check(server).partition(b"\r\n")[2])
+        assert answer_of(raw)[0] == 200
+
+
+def test_who_does_not_read_his_answers_is_cut_off(published: Site) -> None:
+    published.write_settings("[limits]\nhead_seconds = 0.5\n")
+    with serving(published) as server:
+        open_files = Path(f"/proc/{server.process.pid}/fd")
+
+        def sockets() -> int:
+            return sum("socket" in str(file.readlink()) for file in open_files.iterdir() if file.is_symlink())
+
+        eventually(lambda: server.client.get("/readyz").status_code == 200, "ready")
+        before = sockets()
+        with connect(server) as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.setblocking(False)
+            eventually(lambda: sockets() > before, "the connection taken")
+            full = 0
+            while full < 5:  # until the service takes no more either
+                try:
+                    raw.send(check(server))
+                    full = 0
+                except BlockingIOError:
+                    full += select.select([], [raw], [], 0.2)[1] == []
+                except ConnectionError:
+                    break
+            eventually(lambda: sockets() <= before, "the connection let go")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
