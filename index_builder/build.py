@@ -27,7 +27,7 @@ from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
 from hashcheck_core.snapshot.files import read_limited, sync_directory, transport_error
 from hashcheck_core.snapshot.manifest import Canary, FeedSection
 from hashcheck_core.snapshot.opener import open_snapshot
-from hashcheck_core.snapshot.overlay import Overlay, additions_in_force, places_of, retracted_entries
+from hashcheck_core.snapshot.overlay import Overlay, additions_in_force, retracted_entries
 from hashcheck_core.snapshot.signing import TrustedKeys, load_private
 from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
 from index_builder.candidates import sample
@@ -138,10 +138,8 @@ def _build(
     _take_back(runs, collector)
     judging = Judging(config, progress.step, decisions)
     judging.feeds([_rows(run) for run in runs], [_size(run) for run in runs], feeds_in_force(out), now)
-    held = judging.candidates(candidates, config.hash_types())
-    if overlay is not None:
-        retracted = places_of(candidates.ids, sorted(retracted_entries(overlay)))
-        held[retracted] = True
+    retracted = sorted(retracted_entries(overlay)) if overlay else []
+    held = judging.candidates(candidates, config.hash_types(), retracted)
     progress.step("comparing with the snapshot in force")
     changes = changes_since(out, candidates, held)
 

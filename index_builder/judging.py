@@ -47,22 +47,25 @@ class Judging:
         self._run("complete", gates.complete, lambda: complete.check(gates.complete, rows))
         self._run("drift", gates.drift, lambda: drift.check(gates.drift, sizes, before, now))
 
-    def candidates(self, candidates: Candidates, types: Mapping[str, HashType]) -> NDArray[np.bool_]:
-        """Which entries are not listed: held by a gate, or rejected by people."""
+    def candidates(
+        self, candidates: Candidates, types: Mapping[str, HashType], retracted: Sequence[str] = ()
+    ) -> NDArray[np.bool_]:
+        """Which entries are not listed: held by a gate, rejected by people, or `retracted` (ascending)."""
         gates = self.config.gates
         known = (part for one in self.config.known_good for part in read_known_good(one, types))
         self.decisions.meet(candidates)
         out = np.zeros(len(candidates.ids), bool)
         out[self.decisions.rejected()] = True
+        out[places_of(candidates.ids, retracted)] = True
         checks: tuple[tuple[str, GateSection, Callable[[], Outcome]], ...] = (
             ("known_good", gates.known_good, lambda: known_good.check(gates.known_good, candidates, known)),
             ("degenerate", gates.degenerate, lambda: degenerate.check(gates.degenerate, candidates)),
             (
                 "corroboration",
                 gates.corroboration,
-                lambda: corroboration.check(gates.corroboration, candidates),
+                lambda: corroboration.check(gates.corroboration, candidates, out),
             ),
-        )
+        )  # corroboration comes last: what the others hold corroborates nothing
         for name, gate, check in checks:
             for held in self._run(name, gate, check, candidates).held.values():
                 out[held] = True

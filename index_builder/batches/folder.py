@@ -107,7 +107,7 @@ class BatchFolder:
         if not in_force:
             return
         superseded = [name for name in self.names() if name < in_force[0].id]
-        for name in superseded[: len(superseded) - keep]:
+        for name in superseded[: max(0, len(superseded) - keep)]:
             shutil.rmtree(
                 self.path / name, ignore_errors=True
             )  # what is left of one is never read, and goes next time

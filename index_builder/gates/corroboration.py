@@ -1,12 +1,14 @@
 """corroboration: enough sources or opinions stand behind an entry, and nobody disputes it.
 
-Sources are counted over equal hashes: an entry has the sources of every entry that lists a hash it lists. Opinions
-are those that a feed brings along, and the giver's own. Whatever is not corroborated is held.
+Sources are counted over equal hashes: an entry has its own, and the sources of every entry that lists a hash it lists
+and is not out already. Opinions are those that a feed brings along, and the giver's own. Whatever is not corroborated
+is held.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
@@ -29,12 +31,13 @@ class CorroborationGate(GateSection):
     max_held: int | None = Field(default=None, ge=0)
 
 
-def check(gate: CorroborationGate, candidates: Candidates) -> Outcome:
+def check(gate: CorroborationGate, candidates: Candidates, out: NDArray[np.bool_]) -> Outcome:
+    """`out`: the entries that are not listed, whatever this gate says."""
     held = {}
     if gate.hold_disputed:
         held["disputed"] = np.flatnonzero(candidates.down > 0)
     if gate.minimum:
-        sources = _sources(candidates)
+        sources = _sources(candidates, out)
         opinions = candidates.up.astype(np.int64) + 1
         few = np.zeros(len(candidates.ids), bool)
         for category, least in gate.minimum.items():
@@ -45,12 +48,16 @@ def check(gate: CorroborationGate, candidates: Candidates) -> Outcome:
     return Outcome(told, held, gate.max_held)
 
 
-def _sources(candidates: Candidates) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """How many different sources list a hash that the entry lists; the most over its hashes."""
+def _sources(candidates: Candidates, out: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many different sources stand behind a hash that the entry lists; the most over its hashes."""
     most = np.ones(len(candidates.ids), np.int64)
     for table in candidates.tables:
         rows = table.row_of_links()
-        pairs = np.unique(rows << 16 | candidates.sources[table.links])
-        of_row = np.bincount(pairs >> 16, minlength=len(table.codes))
-        np.maximum.at(most, table.links, of_row[rows])
+        pairs = rows << 16 | candidates.sources[table.links]
+        away = out[table.links]
+        counted = np.unique(pairs[~away])
+        number = np.bincount(counted >> 16, minlength=len(table.codes))[rows]
+        own = pairs[away]  # what is out stands behind itself alone, should people let it in
+        number[away] += np.searchsorted(counted, own) == np.searchsorted(counted, own, "right")
+        np.maximum.at(most, table.links, number)
     return most

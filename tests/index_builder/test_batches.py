@@ -196,6 +196,16 @@ def test_batches_that_a_full_one_has_replaced_are_removed_where_that_is_asked_fo
     assert desk.listed() == {md5(n) for n in range(7)}
 
 
+@pytest.mark.parametrize("keep", [3, 5])
+def test_as_many_replaced_batches_stay_as_were_asked_for(server: Sources, tmp_path: Path, keep: int) -> None:
+    desk = Desk(server, "threatexchange", tmp_path)
+    made: list[str] = []
+    for _ in range(keep + 3):  # fewer than `keep` are replaced, as many, and more
+        desk.fetch(full=True, keep_superseded=keep)
+        made.append(desk.folder.names()[-1])
+        assert desk.folder.names() == made[-keep - 1 :]
+
+
 def test_a_state_that_cannot_be_used_says_what_to_do(desk: Desk) -> None:
     desk.folder.state.write_bytes(b"this is no database, and never was one" * 100)
     with pytest.raises(TransportError, match="the file may be removed"):

@@ -11,6 +11,7 @@ import pytest
 
 from examples.feed import feed_rows
 from examples.photographs import FOLDER, UNLISTED
+from hashcheck_core.reserved import TEST_ENTRY_ID
 from hashcheck_core.snapshot.signing import generate_pair
 from tests.index_builder.conftest import Run
 from tests.index_builder.test_gates import failed, made_up, write_rows
@@ -235,6 +236,65 @@ def test_what_matches_ordinary_pictures_is_named_and_a_rejection_lets_the_rest_p
     desk.decide("accept", "anna", row["entry"])
     code, report, _ = desk.build()
     assert (code, listed(report)) == (0, 4)
+
+
+@pytest.fixture
+def corroborated(desk: Desk) -> tuple[Desk, str, str]:
+    """Two entries of different sources that list one hash, where two sources are asked for; the first lists another."""
+    write_rows(desk.site.feed, [(name, "md5", md5(n), "", "A") for name, n in (("a", 1), ("a", 2))])
+    write_rows(desk.site.root / "second.csv", [("b", "md5", md5(1), "", "A")])
+    more = '[[feed]]\nname = "second"\nformat = "csv"\npath = "second.csv"\ncategories = {A = "baseline"}\n'
+    more += "[gates.corroboration.minimum.baseline]\nopinions = 2\n"
+    desk.configure(options="", gates=f"{more}sources = 3\n")
+    desk.build()
+    of_feed = {row["feed"]: row["entry"] for row in desk.review()}
+    desk.configure(gates=f"{more}sources = 2\n")
+    _, report, _ = desk.build()
+    assert (grounds(report), entry_ids(report)) == (set(), set(of_feed.values()))
+    return desk, of_feed["example-hotline"], of_feed["second"]
+
+
+def entry_ids(report: dict[str, Any]) -> set[str]:
+    """The listed entries, but that of the test hashes."""
+    data = (Path(report["directory"]) / "entries-ids.bin").read_bytes()
+    ids = {data[at : at + 16].hex() for at in range(0, len(data), 16)}
+    return ids - {TEST_ENTRY_ID.hex()}
+
+
+def grounds(report: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(row["entry"], f"{row['gate']}: {row['why']}") for row in report["held"]}
+
+
+def test_what_people_rejected_corroborates_nothing(corroborated: tuple[Desk, str, str]) -> None:
+    desk, first, second = corroborated
+    desk.decide("reject", "anna", first, reason="a stock picture")
+    _, report, _ = desk.build()
+    assert (grounds(report), entry_ids(report)) == ({(second, FEW)}, set())
+    desk.decide("accept", "anna", second)
+    _, report, _ = desk.build()
+    assert (grounds(report), entry_ids(report)) == (set(), {second})
+
+
+def test_what_another_gate_holds_corroborates_nothing_until_people_accept_it(
+    corroborated: tuple[Desk, str, str],
+) -> None:
+    desk, first, second = corroborated
+    (desk.site.root / "good.txt").write_text(f"md5 {md5(2)}\n")
+    desk.configure(gates=f'{desk.gates}[[known_good]]\nname = "own"\nformat = "lines"\npath = "good.txt"\n')
+    _, report, _ = desk.build()
+    assert (grounds(report), entry_ids(report)) == ({(first, ORDINARY), (second, FEW)}, set())
+    desk.decide("accept", "anna", first)
+    _, report, _ = desk.build()
+    assert (grounds(report), entry_ids(report)) == (set(), {first, second})
+
+
+def test_what_is_retracted_corroborates_nothing(corroborated: tuple[Desk, str, str]) -> None:
+    desk, first, second = corroborated
+    site = desk.site
+    where = ("--store", site.snapshots, *site.signing)
+    assert desk.run("retract", first, "--reason", "a stock picture", *where)[0] == 0
+    _, report, _ = desk.build("--store", str(site.snapshots), "--trusted-keys", str(site.trusted_keys))
+    assert (grounds(report), entry_ids(report)) == ({(second, FEW)}, set())
 
 
 def test_review_narrows_down_and_its_ids_go_into_a_decision(desk: Desk) -> None:
