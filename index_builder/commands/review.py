@@ -24,7 +24,7 @@ from index_builder.review import HeldRow, Opinion, decisions_of, held_rows, pers
 
 _SHOWN = 200
 
-Config = Annotated[Path, typer.Option(help="feeds.toml, with its [review].")]
+Config = Annotated[Path, typer.Option(help="feeds.toml, with its section `review`.")]
 Out = Annotated[Path, typer.Option(help="The directory that holds all snapshots, and reports/.")]
 ReportName = Annotated[
     str | None,
@@ -37,7 +37,7 @@ Entries = Annotated[
 Reason = Annotated[
     str, typer.Option("--reason", help="Why, for those who come after you. No hash belongs there.")
 ]
-By = Annotated[str, typer.Option("--by", help="Your name, as in [review].")]
+By = Annotated[str, typer.Option("--by", help="Your name, as the section `review` of feeds.toml has it.")]
 Key = Annotated[Path, typer.Option("--key", help="Your private key (.pem).")]
 
 
