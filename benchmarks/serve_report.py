@@ -222,6 +222,8 @@ def profiles(result: Result) -> Iterator[str]:
     for name in ("before", "in_process"):
         for row in result[name]["rows"]:
             when = "Before" if name == "before" else "After"
+            if result[name]["machine"]["cpu"] != result["serve"]["machine"]["cpu"]:
+                when += f", on another machine ({result[name]['machine']['cpu']})"
             yield f"{when}, {row['batch']} in a request: {row['us_per_request']} µs."
             yield table(
                 ("function", "calls", "own µs", "with callees µs"),
