@@ -33,7 +33,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                     open_loop(port, requests, peak * share, options.seconds, options.connections)
                 )
                 rows.append(row(batch, share, peak, load))
-    return {"benchmark": "overload", "machine": describe(), "listed": options.rows, "rows": rows}
+    return {
+        "benchmark": "overload",
+        "machine": describe(),
+        "connections": options.connections,
+        "listed": options.rows,
+        "rows": rows,
+    }
 
 
 def row(batch: int, share: float, peak: float, load: Load) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Latency and goodput at fixed rates of arrival.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="size of the list")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each measurement")
-    parser.add_argument("--connections", type=int, default=1024, help="keep-alive connections")
+    parser.add_argument("--connections", type=int, default=4096, help="keep-alive connections")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 16, 256], help="items in a request")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args()

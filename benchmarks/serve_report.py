@@ -76,7 +76,7 @@ def render(result: Result) -> str:
         "load generator shares a core with one of them, so their rate is what is left beside it; that a request takes of "
         "two workers what it takes of one says how they would scale on cores of their own.",
         "## At half, nine tenths and twice the capacity",
-        "Open loop over 1,024 connections: a request's time runs from when it was to be sent. Goodput is of the peak that "
+        f"Open loop over {result['overload'].get('connections', 1024):,} connections: a request's time runs from when it was to be sent. Goodput is of the peak that "
         "a closed loop reached just before.",
         table(
             (

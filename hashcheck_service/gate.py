@@ -1,10 +1,10 @@
 """How much a worker has taken on, and whether one more check could be answered in time. If not, it is refused at once:
 a caller that is told 503 can go elsewhere, one that waits cannot. It knows no HTTP.
 
-A check waits in three places. Connections that have something to read wait for those before them in one turn of the
-event loop: at most so many seconds. Requests that were read and not answered at once wait for the event loop to come
-round to them: at most so many, and so many bytes of them. Searches that take long wait for a thread: at most so many
-seconds of them.
+A check waits in three places. Connections that have something to read wait for those before them in one round of the
+event loop over all connections: at most so many seconds. Requests that were read and not answered at once wait for the
+event loop to come round to them: at most so many, and so many bytes of them. Searches that take long wait for a thread:
+at most so many seconds of them.
 """
 
 import time
@@ -27,8 +27,8 @@ class Gate:
     """For one event loop: it is not safe to share between threads."""
 
     __slots__ = (
-        "_bytes", "_most", "_most_seconds", "_searches", "_seconds", "_turn", "_turn_began", "announced", "begun",
-        "draining", "paths", "refused",
+        "_bytes", "_met", "_most", "_most_seconds", "_searches", "_seconds", "_turn", "_turn_began", "announced",
+        "begun", "draining", "paths", "refused",
     )  # fmt: skip
 
     def __init__(self, turn_seconds: float, checks_waiting: int, seconds_waiting: float) -> None:
@@ -38,20 +38,27 @@ class Gate:
         self.refused = 0  # checks that were not let in, ever
         self.draining = False  # the worker is to stop
         self._turn = turn_seconds
-        self._turn_began: float | None = None  # when the first check of this turn of the event loop was met
+        self._turn_began: float | None = None  # when the first check of this round of the event loop was met
+        self._met = 0  # checks of this round
         self._most = checks_waiting
         self._most_seconds = seconds_waiting
         self._bytes = 0
         self._searches = 0
         self._seconds = 0.0
 
-    def admits(self, size: int, loop: AbstractEventLoop) -> bool:
-        """Whether a check that was just met, a request of `size` bytes, can be answered in time. `joins` is told if it
-        is one that waits."""
+    def admits(self, size: int, connections: int, loop: AbstractEventLoop) -> bool:
+        """Whether a check that was just met, a request of `size` bytes on one of so many connections, can be answered
+        in time. `joins` is told if it is one that waits."""
+        now = time.perf_counter()
+        self._met += 1
         if self._turn_began is None:
-            self._turn_began = time.perf_counter()
+            self._turn_began, self._met = now, 1
             loop.call_soon(self._next_turn)
-        elif time.perf_counter() - self._turn_began > self._turn:
+        elif (
+            self._met > connections
+        ):  # the event loop may go round more than once in a turn: nobody waited for both
+            self._turn_began, self._met = now, 1
+        elif now - self._turn_began > self._turn:
             return False
         waiting = self.announced - self.begun
         if waiting <= 0:

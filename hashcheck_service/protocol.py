@@ -60,7 +60,7 @@ class CheckProtocol(HttpToolsProtocol):
         if self._between and self._is_idle() and not self.flow.write_paused and not self._gate.draining:
             plain = self._plain.whole(data)
             if plain is not None:
-                if not self._gate.admits(len(data), self.loop):
+                if not self._gate.admits(len(data), len(self.connections), self.loop):
                     self._gate.refused += 1
                     self._answer(503, self._refusal())
                     return
