@@ -54,9 +54,8 @@ class Gate:
         if self._turn_began is None:
             self._turn_began, self._met = now, 1
             loop.call_soon(self._next_turn)
-        elif (
-            self._met > connections
-        ):  # the event loop may go round more than once in a turn: nobody waited for both
+        elif self._met > connections:
+            # The event loop may go round more than once in a turn, and nobody waited for both.
             self._turn_began, self._met = now, 1
         elif now - self._turn_began > self._turn:
             return False

@@ -1,5 +1,6 @@
 """The service under more than it can take, under callers that do not speak, and at a stop: nobody is left hanging."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -132,6 +133,16 @@ def test_requests_in_parts_or_of_another_kind_are_answered_under_load_too(
         for other in others:
             assert answer_of(other)[0] in (200, 503)
             other.close()
+
+
+def test_a_round_over_the_connections_ends_though_the_event_loop_has_not_come_to_an_end_of_its_own() -> None:
+    async def met() -> list[bool]:
+        gate, loop = Gate(0.0, 1, 1.0), asyncio.get_running_loop()
+        one_turn = [gate.admits(100, 3, loop) for _ in range(7)]
+        await asyncio.sleep(0)
+        return [*one_turn, gate.admits(100, 3, loop)]
+
+    assert asyncio.run(met()) == [True, False, False, True, False, False, True, True]
 
 
 def test_searches_that_are_done_hold_no_time_of_the_threads() -> None:
