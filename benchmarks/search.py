@@ -28,7 +28,7 @@ from hashcheck_core.search.multi_index.cost import expected_nanoseconds, expecte
 from hashcheck_core.search.multi_index.layout import Layout
 from hashcheck_core.search.multi_index.tables import index_bytes
 from hashcheck_core.search.registry import open_engine
-from index_builder.engines import choose_engine
+from index_builder.table.engines import choose_engine
 
 PAIRS = 26  # of adversarial queries, ours and FAISS's in turn; the first is not counted
 

@@ -26,9 +26,9 @@ from rich.table import Table
 from benchmarks.load import Load, closed_loop, request
 from benchmarks.machine import describe, spread
 from benchmarks.sites import Codes, key_of, site_of, strangers
-from hashcheck_service.preview import published_snapshot
 from hashcheck_service.settings import load_settings
-from hashcheck_service.steady_clock import utc_now
+from hashcheck_service.sync.clock import utc_now
+from hashcheck_service.sync.dry_run import published_snapshot
 from tests.support import Server, Site, serving
 
 FORMATS = {"json": "application/json", "msgpack": "application/msgpack"}

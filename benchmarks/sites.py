@@ -15,7 +15,7 @@ from hashcheck_core.categories import CATEGORY_CODES, Category
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.snapshot.signing import load_private
 from hashcheck_core.snapshot.writer import EntryColumns, HashColumns, SnapshotContent, write_snapshot
-from index_builder.engines import choose_engine
+from index_builder.table.engines import choose_engine
 from tests.support import Site, done
 
 CACHE = Path(__file__).parent / ".cache"

@@ -1,16 +1,9 @@
 """The service: one snapshot in, verdicts out. It never builds.
 
-The path of a check:
-
-    envelope  request id, snapshot reference, headers, one shape for every error
-    routes    bytes to typed items and back            (wire, problems)
-    auth      the key names the tenant                 (keys in memory)
-    checks    items, snapshot, policy -> results       (pure)
-    hit_log   a hit is on disk before it is answered
-
-The path of a snapshot:
-
-    fetcher   store -> state directory, by one worker of a machine
-    state     what all workers share, and a restart must not forget
-    follower  state directory -> what this worker serves
+    web        requests in, answers out: request ids, one shape for every error
+    admission  who asks, and whether one more request can be taken on
+    checking   items, snapshot and policy in, verdicts out. Pure
+    pictures   bytes of a picture in, hashes out, by processes of their own
+    hit_log    a hit is on disk before it is answered
+    sync       the list in force: from the store to this machine's state directory, from there to each worker
 """

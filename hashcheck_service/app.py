@@ -1,7 +1,8 @@
 """create_app(settings): the whole service as one ASGI application.
 
-FastAPI holds the routes that people and operators read. In front of it stand the checking endpoints (`hot_path`,
-docs/adr/0005-hot-path.md): bare ASGI over msgspec, and for plain requests not even that; and the one for pictures.
+FastAPI holds the routes that people and operators read. In front of it stand the checking endpoints
+(`web.check_endpoints`, docs/adr/0005-hot-path.md): bare ASGI over msgspec, and for plain requests not even that; and
+the one for pictures.
 Request ids, problems, headers and metrics are the same on all ways.
 """
 
@@ -23,22 +24,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError
-from hashcheck_service.envelope import Envelope, Refusal, context_of
-from hashcheck_service.gate import overloaded
-from hashcheck_service.hot_path import HotPath
+from hashcheck_service.admission.load import overloaded
 from hashcheck_service.logs import configure
-from hashcheck_service.plain import request_lines
 from hashcheck_service.problems import MEDIA_TYPE, from_status
-from hashcheck_service.routes.admin import admin_router
-from hashcheck_service.routes.check import CheckEndpoint
-from hashcheck_service.routes.hashcheck import hashcheck_endpoints
-from hashcheck_service.routes.media import PATH as MEDIA
-from hashcheck_service.routes.media import media_app
-from hashcheck_service.routes.status import status_router
-from hashcheck_service.routes.stream import StreamEndpoint
 from hashcheck_service.service import Service
 from hashcheck_service.settings import Settings, load_settings
-from hashcheck_service.steady_clock import utc_now
+from hashcheck_service.sync.clock import utc_now
+from hashcheck_service.web.admin import admin_router
+from hashcheck_service.web.check import CheckEndpoint
+from hashcheck_service.web.check_endpoints import HotPath
+from hashcheck_service.web.check_media import PATH as MEDIA
+from hashcheck_service.web.check_media import media_app
+from hashcheck_service.web.check_stream import StreamEndpoint
+from hashcheck_service.web.check_text import hashcheck_endpoints
+from hashcheck_service.web.context import context_of
+from hashcheck_service.web.fast_head import request_lines
+from hashcheck_service.web.responses import Envelope, Refusal
+from hashcheck_service.web.status import status_router
 
 SETTINGS_VARIABLE = "HASHCHECK_SETTINGS_FILE"
 

@@ -20,14 +20,14 @@ from hashcheck_core.errors import ConfigError, SnapshotError, TransportError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
+from hashcheck_service.admission.api_keys import StoredKey, new_key, read_keys, write_keys
 from hashcheck_service.app import SETTINGS_VARIABLE
-from hashcheck_service.auth import StoredKey, new_key, read_keys, write_keys
 from hashcheck_service.hit_log import check_writable
 from hashcheck_service.logs import configure, log
 from hashcheck_service.metrics import MULTIPROCESS_DIR
-from hashcheck_service.preview import published_snapshot
-from hashcheck_service.protocol import CheckProtocol
 from hashcheck_service.settings import Settings, load_settings
+from hashcheck_service.sync.dry_run import published_snapshot
+from hashcheck_service.web.protocol import CheckProtocol
 from hashcheck_stores.location import open_store
 
 app = typer.Typer(

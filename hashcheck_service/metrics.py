@@ -19,8 +19,8 @@ from prometheus_client.registry import Collector
 
 from hashcheck_core.snapshot.overlay import Overlay
 from hashcheck_core.snapshot.snapshot import Snapshot
-from hashcheck_service.batches import Batch
-from hashcheck_service.checks import Checked
+from hashcheck_service.checking.hashes import Batch
+from hashcheck_service.checking.verdicts import Checked
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 _NO_MATCH: Final = ("no_match",)

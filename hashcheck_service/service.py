@@ -17,19 +17,19 @@ from pathlib import Path
 from hashcheck_core.errors import HashcheckError
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.verifier import check_expiry
-from hashcheck_service.auth import ApiKeys, read_keys
-from hashcheck_service.batches import Reason
-from hashcheck_service.following import Following
-from hashcheck_service.gate import Gate
+from hashcheck_service.admission.api_keys import ApiKeys, read_keys
+from hashcheck_service.admission.load import Gate
+from hashcheck_service.admission.quota import Quota
+from hashcheck_service.admission.slots import Places
+from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics
-from hashcheck_service.picture_pool import PicturePool
-from hashcheck_service.places import Places
+from hashcheck_service.pictures.pool import PicturePool
 from hashcheck_service.problems import from_error, no_snapshot
-from hashcheck_service.quota import Quota
 from hashcheck_service.settings import Settings
-from hashcheck_service.steady_clock import SteadyClock, utc_now
+from hashcheck_service.sync.background import Following
+from hashcheck_service.sync.clock import SteadyClock, utc_now
 
 _TEST_FILES = 2  # matches of reserved hashes are no evidence of anything
 

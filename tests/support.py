@@ -24,7 +24,7 @@ from hashcheck_core.snapshot.files import write_atomically
 from hashcheck_core.snapshot.pointer import POINTER_FORMAT, POINTER_NAME, Pointer, decode_pointer
 from hashcheck_core.snapshot.signed import SignedDocument, new_document
 from hashcheck_core.snapshot.signing import load_private
-from hashcheck_service.auth import new_key, read_keys, write_keys
+from hashcheck_service.admission.api_keys import new_key, read_keys, write_keys
 
 START_SECONDS = 60.0
 PROGRAM_SECONDS = 900.0  # a benchmark builds ten million rows by the same door

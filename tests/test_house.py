@@ -20,20 +20,21 @@ from benchmarks import serve_report
 from benchmarks.search_report import NUMBERS, render
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.reserved import TEST_HASHES
-from hashcheck_service.batches import Reason as CheckReason
+from hashcheck_service.checking.reasons import Reason as CheckReason
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.settings import Limits, Settings
-from index_builder.config import DELTA_FORMATS, BatchesSection, BuildConfig
-from index_builder.decisions.settings import Holding, Person, ReviewConfig
-from index_builder.durations import parse_duration
-from index_builder.fetching.settings import FetchConfig
-from index_builder.fetching.source import POLLERS
-from index_builder.formats import FORMATS
-from index_builder.formats.record import Reason as RejectReason
+from index_builder.config.durations import parse_duration
+from index_builder.config.feed import DELTA_FORMATS
+from index_builder.config.fetch import FetchConfig
+from index_builder.config.file import BatchesSection, BuildConfig
+from index_builder.config.gates import Gates
+from index_builder.config.known_good import KnownGoodConfig
+from index_builder.config.review import Holding, Person, ReviewConfig
+from index_builder.feeds.fetching.source import POLLERS
+from index_builder.feeds.formats import FORMATS
+from index_builder.feeds.formats.record import Reason as RejectReason
 from index_builder.gates.outcome import NAMES
-from index_builder.gates.settings import Gates
-from index_builder.known_good import KnownGoodConfig
 from tests.support import Site, done, make_site, serving
 
 ROOT = Path(__file__).parents[1]

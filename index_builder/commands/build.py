@@ -8,14 +8,14 @@ from rich.console import Console
 
 from hashcheck_core.command_line import clock
 from hashcheck_core.errors import ConfigError
-from index_builder.batches.feeds import with_batches
-from index_builder.build import build as build_snapshot
-from index_builder.build import next_version
+from index_builder.build.pipeline import build as build_snapshot
+from index_builder.build.pipeline import next_version
 from index_builder.commands.options import Identity, Json, print_json, publisher
-from index_builder.config import load_config
-from index_builder.progress import shown
-from index_builder.report import feed_table, gate_table
-from index_builder.report_files import report_directory
+from index_builder.commands.progress import shown
+from index_builder.config.file import load_config
+from index_builder.feeds.batches.feeds import with_batches
+from index_builder.report.files import report_directory
+from index_builder.report.model import feed_table, gate_table
 
 
 def build(

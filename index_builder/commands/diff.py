@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from index_builder.commands.options import Json, print_json
-from index_builder.difference import compare
+from index_builder.report.snapshot_diff import compare
 
 _SHOWN = 10
 

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from hashcheck_core.command_line import clock
 from hashcheck_core.errors import ConfigError, DataError, HashcheckError
-from index_builder.batches.feeds import batch_folder
 from index_builder.commands.options import Json, print_json
-from index_builder.config import BuildConfig, FeedConfig, load_config
-from index_builder.fetching.fetch import Fetched, Surroundings, Wishes, fetch_feed
-from index_builder.progress import fetching_shown
+from index_builder.commands.progress import fetching_shown
+from index_builder.config.feed import FeedConfig
+from index_builder.config.file import BuildConfig, load_config
+from index_builder.feeds.batches.feeds import batch_folder
+from index_builder.feeds.fetching.fetch import Fetched, Surroundings, Wishes, fetch_feed
 
 
 def fetch(

@@ -23,7 +23,7 @@ from index_builder.commands.options import (
     private_keys,
     publisher,
 )
-from index_builder.durations import parse_duration
+from index_builder.config.durations import parse_duration
 
 _FIRST_YEARS = timedelta(weeks=104)
 

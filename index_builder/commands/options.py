@@ -14,7 +14,7 @@ from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES
 from hashcheck_core.snapshot.signing import load_private
 from hashcheck_stores.location import open_store
-from index_builder.publication import Publisher
+from index_builder.publishing.publisher import Publisher
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 SnapshotDir = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of one snapshot.")]

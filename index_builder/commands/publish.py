@@ -26,9 +26,9 @@ from index_builder.commands.options import (
     private_keys,
     publisher,
 )
-from index_builder.countersign import countersign
-from index_builder.durations import parse_duration
-from index_builder.progress import shown
+from index_builder.commands.progress import shown
+from index_builder.config.durations import parse_duration
+from index_builder.publishing.countersign import countersign
 
 GoodFor = Annotated[
     timedelta | None,

@@ -13,14 +13,14 @@ from hashcheck_core.command_line import clock
 from hashcheck_core.errors import ConfigError
 from hashcheck_core.snapshot.signing import key_id
 from index_builder.commands.options import Json, print_json, private_keys
-from index_builder.config import load_config
-from index_builder.decisions.chain import Chain
-from index_builder.decisions.file import decide, public_keys, read_decisions
-from index_builder.decisions.record import Decision, Verdict
-from index_builder.decisions.settings import ReviewConfig
-from index_builder.decisions.standing import Standing, standings
-from index_builder.report_files import NamedReport, named_report, newest_report
-from index_builder.review import HeldRow, Opinion, decisions_of, held_rows, person_of
+from index_builder.config.file import load_config
+from index_builder.config.review import ReviewConfig
+from index_builder.report.files import NamedReport, named_report, newest_report
+from index_builder.report.held_entries import HeldRow, Opinion, decisions_of, held_rows, person_of
+from index_builder.review.agreement import Standing, standings
+from index_builder.review.chain import Chain
+from index_builder.review.file import decide, public_keys, read_decisions
+from index_builder.review.record import Decision, Verdict
 
 _SHOWN = 200
 

@@ -5,25 +5,18 @@ pictures (one's own, those that come with common software) stands for what the w
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from hashcheck_core.categories import Category
 from hashcheck_core.snapshot.snapshot import Snapshot
+from index_builder.config.gates import BenignGate
+from index_builder.gates.known_good_sets import PictureHash
 from index_builder.gates.outcome import Outcome
-from index_builder.gates.section import GateSection
-from index_builder.known_good import PictureHash
 
 WHY: Final = "matches an ordinary picture"
-
-
-class BenignGate(GateSection):
-    pictures: Path | None = None
-    max_matches: int = Field(default=0, ge=0)
 
 
 def check(

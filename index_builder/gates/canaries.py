@@ -8,15 +8,10 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from hashcheck_core.snapshot.snapshot import Snapshot
+from index_builder.config.gates import CanariesGate
 from index_builder.gates.outcome import Outcome
-from index_builder.gates.section import GateSection
-
-
-class CanariesGate(GateSection):
-    rows: int = Field(default=64, ge=1, le=10_000)  # of every hash type, besides the reserved test hashes
 
 
 def check(gate: CanariesGate, snapshot: Snapshot, listed: Mapping[str, NDArray[np.uint8]]) -> Outcome:

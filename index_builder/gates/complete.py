@@ -6,17 +6,8 @@ Rows that were set aside (of a type or category that the list does not take) spe
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pydantic import Field
-
+from index_builder.config.gates import CompleteGate
 from index_builder.gates.outcome import Outcome
-from index_builder.gates.section import GateSection
-
-
-class CompleteGate(GateSection):
-    """A feed fails with more rejects than both limits allow."""
-
-    max_rejected_share: float = Field(default=0.05, ge=0, le=1)
-    max_rejected_rows: int = Field(default=20, ge=0)
 
 
 class FeedRows(NamedTuple):

@@ -5,30 +5,13 @@ and is not out already. Opinions are those that a feed brings along, and the giv
 is held.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from hashcheck_core.categories import CATEGORY_CODES, Category
-from index_builder.candidates import Candidates
+from hashcheck_core.categories import CATEGORY_CODES
+from index_builder.config.gates import CorroborationGate
 from index_builder.gates.outcome import Outcome
-from index_builder.gates.section import GateSection
-
-
-class Minimum(BaseModel):
-    """Either is enough."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    sources: int = Field(default=2, ge=1)
-    opinions: int = Field(default=2, ge=1)
-
-
-class CorroborationGate(GateSection):
-    minimum: Mapping[Category, Minimum] = Field(default_factory=dict)
-    hold_disputed: bool = True
-    max_held: int | None = Field(default=None, ge=0)
+from index_builder.table.candidates import Candidates
 
 
 def check(gate: CorroborationGate, candidates: Candidates, out: NDArray[np.bool_]) -> Outcome:

@@ -7,25 +7,16 @@ is held. Large lists are sampled: a family that holds a hundredth of a list has 
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from hashcheck_core.hash_types import HashKind
 from hashcheck_core.search.flat import FlatEngine
-from index_builder.candidates import Candidates, CandidateTable
-from index_builder.engines import engine_for
+from index_builder.config.gates import DegenerateGate
 from index_builder.gates.outcome import Outcome
-from index_builder.gates.section import GateSection
+from index_builder.table.candidates import Candidates, CandidateTable
+from index_builder.table.engines import engine_for
 
 _SAMPLE = 10_000
 _FOUND = 1000  # chance then moves a count by some thirty, and nothing halves it
-
-
-class DegenerateGate(GateSection):
-    """A family is too dense where a member has `max_family` others and `max_family_share` of the list in its radius."""
-
-    max_family: int = Field(default=1000, ge=1)
-    max_family_share: float = Field(default=0.01, ge=0, le=1)
-    max_held: int = Field(default=1000, ge=0)
 
 
 def check(gate: DegenerateGate, candidates: Candidates) -> Outcome:

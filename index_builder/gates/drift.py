@@ -4,24 +4,11 @@ It is compared with the same feed in the snapshot in force. Where nothing is in 
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
-from pydantic import Field
-
-from index_builder.durations import Duration
+from index_builder.config.gates import DriftGate
 from index_builder.gates.outcome import Outcome
-from index_builder.gates.section import GateSection
-
-
-class DriftGate(GateSection):
-    """Shares are of what the feed had before. A change of fewer than `min_rows` rows is never too much."""
-
-    max_growth: float = Field(default=0.5, ge=0)
-    max_shrink: float = Field(default=0.2, ge=0, le=1)
-    max_mix_change: float = Field(default=0.1, ge=0, le=1)
-    min_rows: int = Field(default=1000, ge=0)
-    max_age: Duration | None = timedelta(days=30)
 
 
 class FeedSize(NamedTuple):

@@ -9,18 +9,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from hashcheck_core.hash_types import HashKind
-from index_builder.candidates import Candidates, CandidateTable
-from index_builder.engines import engine_for
+from index_builder.config.gates import KnownGoodGate
+from index_builder.gates.known_good_sets import KnownHashes
 from index_builder.gates.outcome import Outcome
-from index_builder.gates.section import GateSection
-from index_builder.known_good import KnownHashes
-
-
-class KnownGoodGate(GateSection):
-    max_held: int = Field(default=10, ge=0)
+from index_builder.table.candidates import Candidates, CandidateTable
+from index_builder.table.engines import engine_for
 
 
 def check(gate: KnownGoodGate, candidates: Candidates, known: Iterable[KnownHashes]) -> Outcome:

@@ -25,8 +25,9 @@ from hashcheck_core.snapshot.overlay import (
 from hashcheck_core.snapshot.signed import SignedDocument, new_document
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.writer import write_snapshot
-from hashcheck_service.batches import Asked, Batch, Reason
-from hashcheck_service.checks import Result, check
+from hashcheck_service.checking.hashes import Asked, Batch
+from hashcheck_service.checking.reasons import Reason
+from hashcheck_service.checking.verdicts import Result, check
 from hashcheck_service.policy import Action, Policy, Verdict
 from tests.hashcheck_core.test_snapshot import KEY, NOW, TRUSTED, content
 

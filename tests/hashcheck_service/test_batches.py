@@ -11,9 +11,10 @@ from hashcheck_core.degenerate import is_degenerate
 from hashcheck_core.hash_types import BUILT_IN_TYPES, HashType
 from hashcheck_core.search.flat import FlatEngine
 from hashcheck_core.snapshot.snapshot import HashTable
-from hashcheck_service.batches import Batch, Reason, decode_hex, read_batch
-from hashcheck_service.forms import JSON
-from hashcheck_service.wire import ResultOut
+from hashcheck_service.checking.encodings import JSON
+from hashcheck_service.checking.hashes import Batch, decode_hex, read_batch
+from hashcheck_service.checking.reasons import Reason
+from hashcheck_service.checking.schema import ResultOut
 
 _NONE = np.empty(0, np.uint32)
 TABLES = {

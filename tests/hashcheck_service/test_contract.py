@@ -18,9 +18,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from hashcheck_core.categories import Category
-from hashcheck_service import wire
 from hashcheck_service.app import openapi_yaml
-from hashcheck_service.batches import Reason
+from hashcheck_service.checking import schema as wire
+from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import ProblemDocument
 from hashcheck_service.settings import Limits

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 
 from hashcheck_core.errors import SnapshotError
-from hashcheck_service.fetcher import Fetcher
-from hashcheck_service.follower import SnapshotFollower
 from hashcheck_service.metrics import Metrics
-from hashcheck_service.state import MEMORY_NAME, State
-from hashcheck_service.steady_clock import SteadyClock
+from hashcheck_service.sync.clock import SteadyClock
+from hashcheck_service.sync.served_snapshot import SnapshotFollower
+from hashcheck_service.sync.state_directory import MEMORY_NAME, State
+from hashcheck_service.sync.store_poller import Fetcher
 from hashcheck_stores.download import FetchLimits
 from hashcheck_stores.location import open_store
 from tests.support import Site, done, eventually, make_site, serving

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashcheck_core.reserved import TEST_HASHES
-from hashcheck_service.forms import FORMS, MSGPACK
-from hashcheck_service.wire import ResultOut
+from hashcheck_service.checking.encodings import FORMS, MSGPACK
+from hashcheck_service.checking.schema import ResultOut
 from tests.hashcheck_service.test_check import assert_problem
 from tests.support import Server
 

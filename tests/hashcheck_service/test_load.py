@@ -16,7 +16,7 @@ from threading import Event
 
 import pytest
 
-from hashcheck_service.gate import Gate
+from hashcheck_service.admission.load import Gate
 from tests.support import Server, Site, eventually, serving
 
 BODY = json.dumps({"items": [{"ref": "r", "hashes": [{"type": "md5", "value": "ab" * 16}]}]}).encode()

@@ -14,9 +14,9 @@ from PIL import Image
 
 from examples.photographs import photograph
 from hashcheck_core.images.hashing import hash_bytes
-from hashcheck_service.batches import Reason
-from hashcheck_service.picture_pool import PicturePool
-from hashcheck_service.picture_worker import LENGTH_BYTES, Found, Hashed
+from hashcheck_service.checking.reasons import Reason
+from hashcheck_service.pictures.pool import PicturePool
+from hashcheck_service.pictures.worker import LENGTH_BYTES, Found, Hashed
 from hashcheck_service.settings import Limits
 from tests.support import Server, Site, eventually, serving
 
@@ -31,7 +31,7 @@ def workers(server: Server) -> list[int]:
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == server.process.pid and b"picture_worker" in command:
+            if parent == server.process.pid and b"pictures.worker" in command:
                 found.append(int(folder.name))
     return found
 

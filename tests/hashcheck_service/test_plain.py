@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hashcheck_service.plain import PlainReader, request_lines
+from hashcheck_service.web.fast_head import PlainReader, request_lines
 
 PATHS = request_lines(["/v1/check", "/v1/check/md5"])
 GOOD = b"POST /v1/check HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Length: 2\r\n\r\n{}"

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from index_builder.batches.feeds import batch_folder, with_batches
-from index_builder.batches.folder import BatchFolder
-from index_builder.config import BuildConfig, FeedConfig
-from index_builder.fetching.client import Ask
-from index_builder.fetching.fetch import Fetched, Surroundings, Wishes, fetch_feed
-from index_builder.fetching.retry import Patience
-from index_builder.reading import FeedReading
-from index_builder.rejects import RejectLog
+from index_builder.config.feed import FeedConfig
+from index_builder.config.file import BuildConfig
+from index_builder.feeds.batches.feeds import batch_folder, with_batches
+from index_builder.feeds.batches.folder import BatchFolder
+from index_builder.feeds.fetching.client import Ask
+from index_builder.feeds.fetching.fetch import Fetched, Surroundings, Wishes, fetch_feed
+from index_builder.feeds.fetching.retry import Patience
+from index_builder.feeds.reading import FeedReading
+from index_builder.feeds.rejects import RejectLog
 from tests.index_builder.sources import (
     FUNCTION_KEY,
     GROUP,

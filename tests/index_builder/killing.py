@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hashcheck_core.command_line import run
-from index_builder.batches.feeds import with_batches
 from index_builder.cli import app
-from index_builder.config import load_config
-from index_builder.reading import FeedReading
-from index_builder.rejects import RejectLog
+from index_builder.config.file import load_config
+from index_builder.feeds.batches.feeds import with_batches
+from index_builder.feeds.reading import FeedReading
+from index_builder.feeds.rejects import RejectLog
 
 STEPS = {
     "open",

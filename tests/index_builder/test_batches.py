@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from hashcheck_core.errors import ConfigError, FeedError, TransportError
 from hashcheck_core.snapshot.signing import generate_pair
-from index_builder.batches import seal as seals
-from index_builder.config import FeedConfig
+from index_builder.config.feed import FeedConfig
+from index_builder.feeds.batches import seal as seals
 from tests.index_builder.fetching import ENVIRONMENT, POLLED, Desk, feed_toml
 from tests.index_builder.sources import (
     PASSWORD,

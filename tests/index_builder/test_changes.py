@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashcheck_core.categories import CATEGORY_CODES
-from index_builder.changes import Side, count_changes
+from index_builder.report.change_counts import Side, count_changes
 
 NAMES = ("anna", "ben+carl", "dora")
 TEST = len(CATEGORY_CODES) - 1

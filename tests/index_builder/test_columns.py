@@ -13,20 +13,21 @@ from hashcheck_core.categories import CATEGORY_CODES, Category
 from hashcheck_core.degenerate import EMPTY_FILES
 from hashcheck_core.hash_types import BUILT_IN_TYPES, HashKind, HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
-from index_builder.candidates import Candidates, CandidateTable
-from index_builder.columns import ColumnCollector
-from index_builder.config import FeedConfig
-from index_builder.entry_ids import EntryIds
-from index_builder.formats.csv_rows import CsvHeader, read_csv
-from index_builder.formats.lines import MAX_LINE_BYTES, LineReader, line_blocks
-from index_builder.formats.record import BadRow, Record, Tombstone
-from index_builder.formats.source_file import SourceFile
+from index_builder.config.feed import FeedConfig
+from index_builder.config.gates import DegenerateGate
+from index_builder.feeds.csv_blocks import PlainRows
+from index_builder.feeds.entry_ids import EntryIds
+from index_builder.feeds.formats.csv_rows import CsvHeader, read_csv
+from index_builder.feeds.formats.lines import MAX_LINE_BYTES, LineReader, line_blocks
+from index_builder.feeds.formats.record import BadRow, Record, Tombstone
+from index_builder.feeds.formats.source_file import SourceFile
+from index_builder.feeds.rejects import RejectLog
+from index_builder.feeds.row_block import RowBlock, RowShape
+from index_builder.feeds.vetting import VettedRow, Vetting
 from index_builder.gates import degenerate
-from index_builder.plain_rows import PlainRows
-from index_builder.rejects import RejectLog
-from index_builder.row_block import RowBlock, RowShape
-from index_builder.sorting import sorted_parts
-from index_builder.vetting import VettedRow, Vetting
+from index_builder.table.candidates import Candidates, CandidateTable
+from index_builder.table.collector import ColumnCollector
+from index_builder.table.sorting import sorted_parts
 
 TYPES = {
     **BUILT_IN_TYPES,
@@ -351,7 +352,7 @@ def family(members: int, others: int) -> Candidates:
 
 @pytest.mark.parametrize(("members", "least"), [(3500, 3000), (2900, 0), (1200, 0)])
 def test_a_family_is_found_by_the_first_look_too_and_counted_by_the_second(members: int, least: int) -> None:
-    gate = degenerate.DegenerateGate(max_family=3000)
+    gate = DegenerateGate(max_family=3000)
     found = degenerate.check(gate, family(members, 6000))
     held = sum(map(len, found.held.values()))
     assert least <= held <= (members if least else 0)

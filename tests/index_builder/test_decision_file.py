@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from hashcheck_core.errors import DecisionError
 from hashcheck_core.snapshot.signing import generate_pair
-from index_builder.decisions.chain import PersonKey, read_chain
-from index_builder.decisions.record import DECISION_FORMAT, Decision, Verdict, sign_decision
-from index_builder.decisions.settings import Person, ReviewConfig
-from index_builder.decisions.standing import standings
+from index_builder.config.review import Person, ReviewConfig
+from index_builder.review.agreement import standings
+from index_builder.review.chain import PersonKey, read_chain
+from index_builder.review.record import DECISION_FORMAT, Decision, Verdict, sign_decision
 
 PEOPLE = {
     name: Ed25519PrivateKey.from_private_bytes(name.encode().ljust(32)) for name in ("anna", "ben", "carl")
@@ -244,14 +244,14 @@ def review_of(folder: Path) -> ReviewConfig:
 
 def add(folder: Path, by: str, count: int) -> None:
     from hashcheck_core.snapshot.signing import load_private
-    from index_builder.decisions.file import decide
+    from index_builder.review.file import decide
 
     key = load_private((folder / f"{by}.pem").read_bytes())
     decide(review_of(folder), key, lambda chain: [decision(by, Verdict.REJECT)] * count)
 
 
 def read(folder: Path) -> int:
-    from index_builder.decisions.file import read_decisions
+    from index_builder.review.file import read_decisions
 
     return read_decisions(review_of(folder)).last.number
 

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from hashcheck_core.errors import FeedError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.reserved import TEST_HASHES
-from index_builder.columns import ColumnCollector
-from index_builder.config import DELTA_FORMATS, ONE_CATEGORY, FeedConfig
-from index_builder.entry_ids import EntryIds
-from index_builder.feed_rows import row_blocks
-from index_builder.formats import FORMATS
-from index_builder.formats.record import BadRow, Record
-from index_builder.formats.source_file import SourceFile
-from index_builder.reading import FeedReading
-from index_builder.rejects import RejectLog
-from index_builder.state import DeltaState
-from index_builder.vetting import Vetting
+from index_builder.config.feed import DELTA_FORMATS, ONE_CATEGORY, FeedConfig
+from index_builder.feeds.delta_state import DeltaState
+from index_builder.feeds.entry_ids import EntryIds
+from index_builder.feeds.formats import FORMATS
+from index_builder.feeds.formats.record import BadRow, Record
+from index_builder.feeds.formats.source_file import SourceFile
+from index_builder.feeds.reading import FeedReading
+from index_builder.feeds.rejects import RejectLog
+from index_builder.feeds.vetted_blocks import row_blocks
+from index_builder.feeds.vetting import Vetting
+from index_builder.table.collector import ColumnCollector
 from tests.index_builder.conftest import Run
 from tests.specimens.feeds import (
     COLUMN,

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from hashcheck_core.errors import ConfigError, FeedError, HashcheckError, TransportError
 from hashcheck_stores.store import Pace
-from index_builder.fetching.client import Ask, PageError
-from index_builder.fetching.poller import entries
-from index_builder.fetching.retry import TransientError
-from index_builder.fetching.source import Source
+from index_builder.feeds.fetching.client import Ask, PageError
+from index_builder.feeds.fetching.poller import entries
+from index_builder.feeds.fetching.retry import TransientError
+from index_builder.feeds.fetching.source import Source
 from tests.index_builder.fetching import ENVIRONMENT, POLLED, Desk
 from tests.index_builder.sources import START, Answer, Entry, Sources, sources
 from tests.servers import https_server

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from hashcheck_core.errors import FeedError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
-from index_builder.config import FeedConfig
-from index_builder.formats import FORMATS
-from index_builder.formats.lines import MAX_LINE_BYTES, LineReader
-from index_builder.formats.record import BadRow, Reason, Record, Tombstone
-from index_builder.formats.source_file import SourceFile
-from index_builder.vetting import VettedRow, Vetting
+from index_builder.config.feed import FeedConfig
+from index_builder.feeds.formats import FORMATS
+from index_builder.feeds.formats.lines import MAX_LINE_BYTES, LineReader
+from index_builder.feeds.formats.record import BadRow, Reason, Record, Tombstone
+from index_builder.feeds.formats.source_file import SourceFile
+from index_builder.feeds.vetting import VettedRow, Vetting
 
 TEXT_FORMATS = ("csv", "jsonl", "lines")
 HEADER = b"id,type,value,quality,category\n"

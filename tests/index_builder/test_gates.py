@@ -19,9 +19,9 @@ from hashcheck_core.images.hashing import pdq
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.opener import open_snapshot
 from hashcheck_core.snapshot.signing import TrustedKeys, load_public
+from index_builder.config.gates import CanariesGate, DriftGate
 from index_builder.gates import canaries, drift
-from index_builder.gates.canaries import CanariesGate
-from index_builder.gates.drift import DriftGate, FeedSize
+from index_builder.gates.drift import FeedSize
 from index_builder.gates.outcome import NAMES
 from tests.specimens.feeds import md5, ncmec, ncmec_entry, rows, vics, vics_media
 from tests.support import Site, done, run

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hashcheck_core.errors import TransportError
-from index_builder.batches.feeds import check_pages
+from index_builder.feeds.batches.feeds import check_pages
 from tests.index_builder.fetching import ENVIRONMENT, Desk
 from tests.index_builder.sources import START, Entry, Sources, sources
 from tests.specimens.feeds import md5

@@ -6,7 +6,8 @@ import pytest
 
 from hashcheck_core.errors import HashcheckError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
-from index_builder.known_good import KnownGoodConfig, read_known_good
+from index_builder.config.known_good import KnownGoodConfig
+from index_builder.gates.known_good_sets import read_known_good
 from tests.index_builder.conftest import Run
 from tests.index_builder.test_gates import made_up, write_rows
 from tests.specimens.known_good import known_good_specimens

@@ -1,0 +1,1 @@
+"""Bytes of a picture in, hashes out, by processes of their own."""

@@ -1,1 +1,0 @@
-"""The HTTP endpoints: thin. Bytes in, a call of `checks`, bytes out. openapi.yaml is their contract."""

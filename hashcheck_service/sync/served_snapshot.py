@@ -1,0 +1,180 @@
+"""Which snapshot this worker serves: follows the state directory, verifies all of it, swaps by one assignment.
+
+The overlay is taken up at once, apart from the loading of a snapshot, which takes its time. What is refused leaves
+the one before it in force. The follower knows no store and no HTTP: `store_poller` brings what it finds.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+
+from hashcheck_core.errors import (
+    HashcheckError,
+    SnapshotDigestError,
+    SnapshotRollbackError,
+    TransportError,
+)
+from hashcheck_core.snapshot.files import transport_error
+from hashcheck_core.snapshot.keys import Role
+from hashcheck_core.snapshot.opener import open_snapshot
+from hashcheck_core.snapshot.overlay import Overlay, lay_over
+from hashcheck_core.snapshot.pointer import OVERLAY_NAME, POINTER_NAME, Pointer
+from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_core.snapshot.trust import Trust
+from hashcheck_service.logs import log
+from hashcheck_service.metrics import Metrics
+from hashcheck_service.sync.rejections import Refusal, Refusals
+from hashcheck_service.sync.state_directory import MEMORY_NAME, PINNED_NAME, State
+
+_WARM_QUERIES = 64
+# Of a first snapshot, which nobody is served beside: so many threads hash its files. Memory gives no more.
+_FIRST_THREADS = min(4, os.cpu_count() or 1)
+
+
+class SnapshotFollower:
+    """`current` is the snapshot in force with the overlay over it, or None before the first; read it once for each
+    request. `damaged` names a copy on this disk that is not as signed, for the fetcher to replace; `pinned` is the
+    number of the pointer an admin holds this machine to, or 0."""
+
+    def __init__(
+        self,
+        state: State,
+        pinned: bytes,
+        metrics: Metrics,
+        clock: Callable[[], datetime],
+        not_before: Callable[[datetime], None] = lambda _: None,
+    ) -> None:
+        self._state = state
+        self._pinned = pinned
+        self._metrics = metrics
+        self._clock = clock
+        self._not_before = not_before
+        self._seen: dict[str, tuple[object, ...]] = {}
+        self._refusals = {
+            OVERLAY_NAME: Refusals(metrics, "overlay_refused"),
+            POINTER_NAME: Refusals(metrics, "snapshot_refused"),
+        }
+        self._lock = threading.Lock()
+        self._overlay: Overlay | None = None
+        self._overlay_known = False
+        self._retired: Snapshot | None = None
+        self.current: Snapshot | None = None
+        self.damaged: str | None = None
+        self.pinned = 0
+
+    @property
+    def refusal(self) -> Refusal | None:
+        return next((r.current for r in self._refusals.values() if r.current is not None), None)
+
+    def poll(self) -> None:
+        """Lay the newest overlay over what is served. Quick; raises nothing of its own."""
+        with self._watching(OVERLAY_NAME, OVERLAY_NAME, MEMORY_NAME) as changed:
+            if changed:
+                self._take_overlay(self._trust())
+
+    def load(self) -> None:
+        """Load the snapshot the pointer names if it is another than before. Blocks; raises nothing of its own."""
+        self._retired = None
+        with self._watching(POINTER_NAME, POINTER_NAME, PINNED_NAME, OVERLAY_NAME) as changed:
+            if not changed:
+                return
+            trust = self._trust()
+            if not self._overlay_known:
+                self._take_overlay(trust)  # nothing is served without the retractions that belong to it
+            pinned, newest = (self._state.document(name) for name in (PINNED_NAME, POINTER_NAME))
+            if pinned is not None:
+                pointer = trust.pinned(pinned)
+            elif newest is not None:
+                _, pointer = trust.in_force(newest)
+            elif trust.memory.in_force.sequence:
+                raise SnapshotRollbackError(
+                    f"Pointer {trust.memory.in_force.sequence} was in force here, and it is gone.",
+                    next_step="It is fetched again from the store; if it is not there either, publish anew.",
+                )
+            else:
+                return  # nothing has come yet; the fetcher tells why
+            self.pinned = pointer.sequence if pinned is not None else 0
+            try:
+                self._load(trust, pointer)
+            except SnapshotDigestError:
+                self.damaged = pointer.snapshot
+                raise
+
+    def _trust(self) -> Trust:
+        trust = self._state.trust(self._pinned)
+        self._not_before(trust.memory.signed_at)
+        return trust
+
+    def _take_overlay(self, trust: Trust) -> None:
+        data = self._state.document(OVERLAY_NAME)
+        overlay = None if data is None else trust.overlay(data, None)[1]
+        if overlay is None and trust.memory.overlay.sequence:
+            raise SnapshotRollbackError(
+                f"Overlay {trust.memory.overlay.sequence} was in force here, and it is gone.",
+                next_step="It is fetched again from the store; if it is not there either, publish it anew.",
+            )
+        with self._lock:
+            before = self._overlay
+            self._overlay, self._overlay_known = overlay, True
+            if self.current is not None and overlay != before:
+                self.current = lay_over(self.current, overlay)
+        if overlay != before and overlay is not None:
+            log.info("overlay_in_force", overlay=overlay.sequence)
+            self._metrics.overlaid(overlay)
+
+    def _load(self, trust: Trust, pointer: Pointer) -> None:
+        before = self.current
+        if before is not None and pointer.snapshot == before.id:
+            with self._lock:
+                self.current = replace(self.current or before, good_until=pointer.expires_at)
+            return
+        directory = self._state.snapshots / pointer.snapshot
+        threads = 1 if before is not None else _FIRST_THREADS
+        trusted = trust.keys.roles[Role.SNAPSHOT]
+        loaded = open_snapshot(directory, trusted, now=None, pointer=pointer, threads=threads)
+        warm(loaded)
+        # Who lets go of it last unmaps gigabytes: this thread, a poll later, and not the request that has it in hand.
+        self._retired = before
+        with self._lock:
+            self.current = snapshot = lay_over(loaded, self._overlay)
+        self._metrics.serves(snapshot)
+        log.info("snapshot_in_force", snapshot=snapshot.id, before=before.id if before else None)
+
+    @contextmanager
+    def _watching(self, kind: str, *names: str) -> Iterator[bool]:
+        """Whether `names` changed since they were last looked at, or are to be tried again; tells what fails."""
+        now = self._clock()
+        refusals = self._refusals[kind]
+        stamp = self._state.stamp(*names)
+        changed = stamp != self._seen.get(kind) or refusals.due(now)
+        self._seen[kind] = stamp
+        serving = self.current.id if self.current else None
+        try:
+            yield changed
+        except HashcheckError as error:
+            refusals.refuse(error, now, serving)
+        except OSError as error:
+            refusals.refuse(transport_error(self._state.root, error, "used"), now, serving)
+        except MemoryError:
+            refusals.refuse(
+                TransportError("There is not enough memory to map the snapshot.", next_step="Give it more."),
+                now,
+                serving,
+            )
+        else:
+            if changed:
+                refusals.clear()
+
+
+def warm(snapshot: Snapshot) -> None:
+    """Search each table a little, so that no request pays for pages and kernels met for the first time. Verifying
+    has brought every page into memory already."""
+    for table in snapshot.tables.values():
+        codes = np.random.default_rng(0).integers(0, 256, (_WARM_QUERIES, table.hash_type.bytes), np.uint8)
+        for code in codes:
+            table.search(code[None, :], table.hash_type.radius)

@@ -1,0 +1,1 @@
+"""Putting a finished snapshot in force: signatures, pointers, overlays, stores."""

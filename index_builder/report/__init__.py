@@ -1,0 +1,1 @@
+"""What a build tells people: one model, and pages, plots and files made of it."""
