@@ -1,9 +1,9 @@
 """The service: one snapshot in, verdicts out. It never builds.
 
-    web        requests in, answers out: request ids, one shape for every error
-    admission  who asks, and whether one more request can be taken on
-    checking   items, snapshot and policy in, verdicts out. Pure
-    pictures   bytes of a picture in, hashes out, by processes of their own
-    hit_log    a hit is on disk before it is answered
-    sync       the list in force: from the store to this machine's state directory, from there to each worker
+web        requests in, answers out: request ids, one shape for every error
+admission  who asks, and whether one more request can be taken on
+checking   items, snapshot and policy in, verdicts out. Pure
+pictures   bytes of a picture in, hashes out, by processes of their own
+hit_log    a hit is on disk before it is answered
+sync       the list in force: from the store to this machine's state directory, from there to each worker
 """
