@@ -23,11 +23,11 @@ from benchmarks.serve import check_body, pin
 from benchmarks.sites import key_of, site_of, strangers
 from hashcheck_core.search.engine import SearchEngine
 from hashcheck_service.app import create_app
+from hashcheck_service.checking import checker
 from hashcheck_service.logs import configure
 from hashcheck_service.settings import load_settings
 from hashcheck_service.sync.clock import utc_now
 from hashcheck_service.sync.dry_run import published_snapshot
-from hashcheck_service.web import answers
 
 _AT_ONCE = 64
 _RADIUS = 31
@@ -79,12 +79,12 @@ async def beside_batches(rows: int, seconds: float) -> list[dict[str, Any]]:
     key = key_of(site)
     singles = [check_body(code) for code in strangers(500).reshape(-1, 1, 32)]
     batches = [check_body(part) for part in strangers(20_000, seed=3).reshape(20, 1000, 32)]
-    usual = answers.INLINE_SECONDS
+    usual = checker.INLINE_SECONDS
     found = []
     app = create_app(load_settings(site.root / "service.toml"))
     async with started(app):
         for where, inline in (("event loop", float("inf")), ("thread", usual)):
-            answers.INLINE_SECONDS = inline
+            checker.INLINE_SECONDS = inline
             times: list[float] = []
             done = 0
             end = time.perf_counter() + seconds
@@ -115,7 +115,7 @@ async def beside_batches(rows: int, seconds: float) -> list[dict[str, Any]]:
                     **{f"single_{name}": value for name, value in spread(times).items()},
                 }
             )
-    answers.INLINE_SECONDS = usual
+    checker.INLINE_SECONDS = usual
     return found
 
 

@@ -24,7 +24,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError
-from hashcheck_service.admission.load import overloaded
 from hashcheck_service.logs import configure
 from hashcheck_service.problems import MEDIA_TYPE, from_status
 from hashcheck_service.service import Service
@@ -58,10 +57,9 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
         async with service.running():
             # For `protocol`, which meets a request before the app does.
             yield {
-                "gate": service.gate,
-                "request_lines": request_lines(service.gate.paths),
-                "at_once": hot_path.at_once,
-                "refusal": Refusal(service, overloaded()),
+                "load": service.load,
+                "request_lines": request_lines(hot_path.paths),
+                "checks": hot_path,
                 "head_too_long": Refusal(service, from_status(431, {"Connection": "close"})),
                 "head_seconds": settings.limits.head_seconds,
                 "max_head_bytes": settings.limits.max_head_bytes,

@@ -25,7 +25,9 @@ import msgspec
 from hashcheck_core.errors import TransportError
 from hashcheck_core.snapshot.files import sync_directory, transport_error
 from hashcheck_service.logs import log_crash
+from hashcheck_service.problems import Problem, unavailable
 
+_REFUSED = unavailable("hit_log_unavailable", "Hits cannot be recorded, so nothing can be answered.")
 _PROBE_SECONDS = 1.0  # how soon after a failure the disk is tried again
 
 
@@ -78,6 +80,11 @@ class HitLog:
     def ready(self) -> bool:
         """Whether a hit could be recorded now, as far as is known."""
         return not self._failed and self._thread.is_alive()
+
+    @property
+    def refusal(self) -> Problem | None:
+        """Why no check may be answered now: what a match cannot get, a no-match does not get either."""
+        return None if self.ready else _REFUSED
 
     def start(self) -> None:
         """Make the directory, try it and start the writer; raises TransportError."""

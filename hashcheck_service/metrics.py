@@ -62,6 +62,7 @@ class Metrics:
             registry=registry,
         )
         self._refused = 0  # of them, so many are counted
+        self.answers = 0  # requests that were answered, ever, in this worker
         self.crashes = Counter("hashcheck_crashes", "Unforeseen errors, answered 500.", registry=registry)
         self.swaps = Counter("hashcheck_snapshot_swaps", "Snapshots put in force.", registry=registry)
         self.refusals = Counter(
@@ -123,6 +124,7 @@ class Metrics:
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """One request, whatever became of it."""
+        self.answers += 1
         self._requests[route, status].observe(seconds)
 
     def checked(self, batch: Batch, checked: Checked) -> None:

@@ -18,9 +18,13 @@ from hashcheck_core.errors import HashcheckError
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.verifier import check_expiry
 from hashcheck_service.admission.api_keys import ApiKeys, read_keys
-from hashcheck_service.admission.load import Gate
-from hashcheck_service.admission.quota import Quota
-from hashcheck_service.admission.slots import Places
+from hashcheck_service.admission.fair_queue import FairQueue
+from hashcheck_service.admission.load import Load
+from hashcheck_service.admission.loop_turns import LoopTurns
+from hashcheck_service.admission.quota import Kind, Quota
+from hashcheck_service.admission.slots import Slots
+from hashcheck_service.admission.usage_table import UsageTable
+from hashcheck_service.checking.checker import Checker
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
@@ -30,6 +34,7 @@ from hashcheck_service.problems import from_error, no_snapshot
 from hashcheck_service.settings import Settings
 from hashcheck_service.sync.background import Following
 from hashcheck_service.sync.clock import SteadyClock, utc_now
+from hashcheck_service.web.bodies import Bodies
 
 _TEST_FILES = 2  # matches of reserved hashes are no evidence of anything
 
@@ -44,7 +49,6 @@ class Service:
         self.limits = settings.limits
         self.clock = clock = SteadyClock(wall)
         self.metrics = Metrics()
-        self.quota = Quota(settings.limits.hashes_per_minute)
         # Taken before the file is read: what changes meanwhile is read again.
         self._keys_stamp = self._keys_refused = _stamp_of(settings.api_keys)
         self.keys = ApiKeys.of(read_keys(settings.api_keys))
@@ -60,17 +64,31 @@ class Service:
             keep_files=_TEST_FILES,
             prefix="test-hits",
         )
-        # Pictures have places and processes of their own, so that no number of them keeps a hash check waiting.
         limits = settings.limits
-        self.checks = Places(limits.max_checks_in_hand, "checks")
-        self.pictures = Places(limits.max_pictures_in_hand + limits.max_pictures_waiting, "pictures")
+        weights = {name: tenant.weight for name, tenant in settings.tenants.items()}
+        self.quota = Quota(UsageTable(self.following.state.usage, tuple(Kind)), settings.quotas)
+        self.load = Load(limits.turn_seconds, weights)
+        self.turns = LoopTurns(self.load, weights)
+        self.checker = Checker(
+            self.quota,
+            self.hit_log,
+            self.test_hit_log,
+            self.metrics,
+            clock,
+            self.standing,
+            limits.wait_seconds,
+            weights,
+        )
+        self.bodies = Bodies(limits.max_bytes_in_hand)
+        self.checks = Slots(limits.max_checks_in_hand, "checks")
+        # Pictures have slots and processes of their own, so that no number of them keeps a hash check waiting.
+        self.pictures = Slots(limits.max_pictures_in_hand + limits.max_pictures_waiting, "pictures")
+        self.picture_turns = FairQueue(limits.max_pictures_in_hand, weights)
         self.picture_pool = PicturePool(limits)
-        # Searches that would hold up the event loop. They release the GIL for the most part.
-        self.search_threads = ThreadPoolExecutor(4, "search")
         # Streams have a thread of the lowest priority: the system gives it what the event loop leaves.
-        self.streams = Places(limits.max_streams_in_hand, "streams")
+        self.streams = Slots(limits.max_streams_in_hand, "streams")
+        self.stream_turns = FairQueue(1, weights)
         self.stream_thread = ThreadPoolExecutor(1, "stream", initializer=_lowest_priority)
-        self.gate = Gate(limits.turn_seconds, limits.max_checks_waiting, limits.wait_seconds)
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
         """`snapshot`, if it may be checked against now; raises Problem 503 for none, or for an expired one
@@ -108,7 +126,7 @@ class Service:
             await self.following.stop()
             await asyncio.to_thread(self.hit_log.close)
             await asyncio.to_thread(self.test_hit_log.close)
-            self.search_threads.shutdown()
+            self.checker.close()
             self.stream_thread.shutdown()
             await self.picture_pool.close()
 
@@ -117,7 +135,7 @@ class Service:
             await asyncio.sleep(self.settings.poll_seconds)
             try:
                 await asyncio.to_thread(self._reload_keys)
-                self.metrics.refused_so_far(self.gate.refused)
+                self.metrics.refused_so_far(self.load.refused)
                 self.metrics.put_in()
             except Exception as error:
                 log_crash("poll_failed", error, what="keys")

@@ -4,6 +4,7 @@ A nested key is written with two underscores in a variable: HASHCHECK_LIMITS__MA
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -58,14 +59,14 @@ class Limits(BaseModel):
     head_seconds: Seconds = 10.0
     # One byte a second must not hold a connection for ever.
     body_seconds: Seconds = 10.0
-    # Beyond this many checks that wait for something (a body, a thread, the hit log) a new one would only wait too.
-    max_checks_in_hand: Positive = 256
+    # Large checks, and those of a tenant that has used more than its part: so many may wait for their turn or for a
+    # thread. One tenant alone gets half of them.
+    max_checks_in_hand: Positive = 512
+    # Bodies that are being read or worked on take at most so much memory. One tenant alone gets half of it.
+    max_bytes_in_hand: Positive = 256 * 1024 * 1024
     # What comes in one turn of the event loop is answered within so long: a thousand connections that speak at once
     # take half of it. The next are refused, which takes a fifth of an answer's time.
     turn_seconds: Seconds = 0.1
-    # So many that were read may wait for their turn: some tens of milliseconds of single hashes, which is what
-    # comes in while the host has the processor elsewhere for a moment.
-    max_checks_waiting: Positive = 256
     # Batches whose searches leave the event loop wait for a thread for so long at most.
     wait_seconds: Seconds = 1.0
     # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time, each in its own process.
@@ -80,8 +81,24 @@ class Limits(BaseModel):
     max_streams_in_hand: Positive = 4
     # An item of 16 hashes and a ref has some 3,000 bytes.
     max_line_bytes: Positive = 16 * 1024
-    # None: no quota. Counted for each tenant in each worker.
+    # Quotas of each tenant on this machine, all workers together; [tenants] has exceptions. A tenant alone may use
+    # the machine, but not without an end: 100,000 hashes a second, 100 pictures, 100 new matches.
+    hashes_per_minute: Positive = 6_000_000
+    stream_hashes_per_minute: Positive = 6_000_000
+    media_per_minute: Positive = 6_000
+    matches_per_minute: Positive = 6_000
+
+
+class Tenant(BaseModel):
+    """What is different for one tenant: its weight where tenants share, and its quotas."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
     hashes_per_minute: Positive | None = None
+    stream_hashes_per_minute: Positive | None = None
+    media_per_minute: Positive | None = None
+    matches_per_minute: Positive | None = None
 
 
 class Settings(BaseSettings):
@@ -114,6 +131,15 @@ class Settings(BaseSettings):
     metrics_without_key: bool = False
     policy: Policy = Policy()
     limits: Limits = Limits()
+    tenants: Mapping[str, Tenant] = Field(default_factory=dict)
+
+    def quotas(self, tenant: str) -> Mapping[str, int]:
+        """What a tenant may use in a minute, by kind (admission.quota.Kind)."""
+        own = self.tenants.get(tenant, Tenant())
+        return {
+            kind: getattr(own, f"{kind}_per_minute") or getattr(self.limits, f"{kind}_per_minute")
+            for kind in ("hashes", "stream_hashes", "media", "matches")
+        }
 
     @classmethod
     def settings_customise_sources(

@@ -5,6 +5,7 @@
     snapshots/<id>                  copies of the last few snapshots; snapshots/incoming what is on its way
     fetching.json                   how the worker that fetches is getting on
     lock                            held by that worker
+    usage                           what each tenant has used in the minute that runs
     pinned                          the pointer an admin holds this machine to, if there is one
     workers/<pid>.json              what each worker serves
 
@@ -59,6 +60,7 @@ class State:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.snapshots = root / "snapshots"
+        self.usage = root / "usage"
         self._workers = root / "workers"
         self._told: Worker | None = None
         self._lock: int | None = None

@@ -1,11 +1,13 @@
 """The body of a request, whole, within a size and a time. It knows ASGI and nothing above it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from starlette.types import Receive, Scope
 
+from hashcheck_service.admission.slots import Slots
 from hashcheck_service.problems import Problem
 
 AT_HAND: Final = "body_at_hand"  # in a request's state: what gives its body, if all of it was read, or None
@@ -13,6 +15,33 @@ _NO_STATE: Final[dict[str, Any]] = {}
 _CLOSE: Final = {
     "Connection": "close"
 }  # what is left of the body is not read: the connection cannot be used again
+
+
+class Bodies:
+    """The bodies that are being read, or wait: at most so many bytes of them, shared fairly between tenants."""
+
+    def __init__(self, limit: int) -> None:
+        self._slots = Slots(limit, "bodies")
+
+    @contextmanager
+    def reading(self, tenant: str) -> Iterator[Callable[[int], None]]:
+        """For the time of a `with` block, hold the bytes of one body.
+
+        What it gives is told how many they are by now; it raises Problem 503 where the tenant's share has no room.
+        """
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if size > held:
+                self._slots.take(tenant, size - held)
+                held = size
+
+        try:
+            yield hold
+        finally:
+            if held:
+                self._slots.give(tenant, held)
 
 
 def header(scope: Scope, name: bytes, default: bytes = b"") -> bytes:
@@ -29,8 +58,16 @@ def authorization(scope: Scope) -> bytes:
     return bytes(given[0]) if len(given) == 1 else b""
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) -> bytes:
+def _no_count(size: int) -> None:
+    """Of bodies that are small at most."""
+
+
+async def read_body(
+    scope: Scope, receive: Receive, limit: int, seconds: float, hold: Callable[[int], None] = _no_count
+) -> bytes:
     """The whole body; raises Problem 413 above `limit` bytes, 408 after `seconds`.
+
+    `hold` is told how many bytes are in hand, and may raise.
 
     Nearly always it came with the head: where `protocol` says so, nothing is waited for and no time is set.
     """
@@ -54,7 +91,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
     # asyncio.timeout() does the same at thrice the cost.
     timer = asyncio.get_running_loop().call_later(seconds, cut_off)
     try:
-        return await _read(receive, limit)
+        return await _read(receive, limit, hold)
     except asyncio.CancelledError:
         if not late or task.uncancel():  # it was another who cancelled, or another too
             raise
@@ -65,7 +102,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int, seconds: float) 
         timer.cancel()
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
+async def _read(receive: Receive, limit: int, hold: Callable[[int], None]) -> bytes:
     chunks = bytearray()
     while True:
         message = await receive()
@@ -74,6 +111,7 @@ async def _read(receive: Receive, limit: int) -> bytes:
         body = message.get("body", b"")
         if len(chunks) + len(body) > limit:
             raise _too_large(limit)
+        hold(len(chunks) + len(body))
         if not message.get("more_body", False):
             return bytes(chunks + body) if chunks else body
         chunks += body

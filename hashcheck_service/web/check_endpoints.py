@@ -1,33 +1,36 @@
 """The checking endpoints in front of the framework's routes: what most requests go through.
 
-An endpoint makes a `Question` of a request's bytes; how it is answered is the same for all of them, and stands here.
-`at_once` answers a whole request where nothing has to be waited for, as nearly always: no task, no ASGI message.
-`__call__` is the ASGI application: it waits for bodies, for long searches and for the hit log, and hands whatever is
-no check to the framework. Both take the same steps.
+An endpoint makes a `Question` of a request's bytes. How it is answered is the same for all of them, and stands here:
+`_answer` is that one way. `at_once` drives it as far as it gets without waiting, which is nearly always to its end: no
+task, no ASGI message. `__call__` is the ASGI application, for requests that come in parts or are unusual.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hashcheck_service.admission.quota import Kind
+from hashcheck_service.checking.checker import Asked
 from hashcheck_service.checking.schema import ResultOut
-from hashcheck_service.problems import from_status
+from hashcheck_service.problems import from_status, unavailable
 from hashcheck_service.service import Service
-from hashcheck_service.web.answers import tenant, verdicts, verdicts_at_once
+from hashcheck_service.web.answers import tenant
 from hashcheck_service.web.bodies import authorization, header, read_body
 from hashcheck_service.web.context import Context, lines
+from hashcheck_service.web.drive import Done, drive
 from hashcheck_service.web.fast_head import Head
 from hashcheck_service.web.question import Endpoint, Header, Question
-from hashcheck_service.web.responses import document, problem_of
+from hashcheck_service.web.responses import Refusal, document, problem_of
 
 Response = tuple[int, list[Header], bytes]  # status, headers, body
 Written = tuple[int, bytes]  # status; headers, an empty line and the body, as HTTP/1.1 writes them
 
 _LENGTH: Final = b"content-length"
-# A body that may be answered at once: about a hundred hashes. More are searched in a thread, as a rule.
-_AT_ONCE_BYTES: Final = 16 * 1024
+# A larger body waits for its turn: about a hundred hashes take the event loop some tenths of a millisecond.
+_SMALL_BYTES: Final = 16 * 1024
 
 
 class HotPath:
@@ -36,38 +39,30 @@ class HotPath:
     def __init__(self, service: Service, endpoints: Mapping[str, Endpoint], rest: ASGIApp) -> None:
         self._service = service
         self._endpoints = dict(endpoints)
-        service.gate.paths = frozenset(endpoints)
         self._rest = rest
+        self._refusal = Refusal(
+            service, unavailable("overloaded", "Too many checks are in hand.", retry_after=1)
+        )
+        self.paths = frozenset(endpoints)
 
-    def at_once(self, head: Head, body: bytes) -> Written | None:
-        """The answer; None where it has to be waited for, and then nothing has happened."""
+    def at_once(self, head: Head, body: bytes, connections: int) -> Written | Awaitable[Written]:
+        """The answer to a whole request, or what must be awaited for it. `connections`: how many the worker has."""
         path, key, content_type, _ = head
         service, endpoint = self._service, self._endpoints[path]
-        if len(body) > _AT_ONCE_BYTES or len(body) > endpoint.max_body:
-            return None
         started = time.perf_counter()
         context = Context(service, path)
         try:
             context.tenant = tenant(service, key, basic=endpoint.basic)
-            question = endpoint.question(context, content_type, body)
-            service.quota.look(context.tenant, question.hashes)
-            results = verdicts_at_once(service, question.snapshot, question.batch, question.policy)
-            if results is None:
-                return None
-            service.quota.spend(context.tenant, question.hashes)
-            answer = question.answer(results)
-            written = b"%b: %b\r\ncontent-length: %d\r\n%b\r\n%b" % (
-                *question.kind,
-                len(answer),
-                context.lines(),
-                answer,
-            )
-            status = 200
         except Exception as error:
-            status, headers, answer = _bad(service, context, error)
-            written = b"%b\r\n%b" % (lines(headers), answer)
-        service.metrics.answered(path, status, time.perf_counter() - started)
-        return status, written
+            return self._written(context, started, _bad(service, context, error))
+        if not service.load.admits(context.tenant, connections, asyncio.get_running_loop()):
+            service.load.refused += 1
+            return 503, self._refusal()
+        step = drive(self._answer(endpoint, context, content_type, body))
+        service.load.spend(context.tenant, time.perf_counter() - started)
+        if isinstance(step, Done):
+            return self._written(context, started, step.value)
+        return self._later(context, started, step)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -77,12 +72,11 @@ class HotPath:
             return
         started = time.perf_counter()
         service = self._service
-        service.gate.begun += 1
         context = Context(service, path)
         status = 0
         try:
             try:
-                response = await self._wait(endpoint, context, scope, receive)
+                response = await self._read_and_answer(endpoint, context, scope, receive)
             except Exception as error:
                 response = _bad(service, context, error)
             status, headers, body = response
@@ -91,17 +85,61 @@ class HotPath:
         finally:
             service.metrics.answered(path, status, time.perf_counter() - started)
 
-    async def _wait(self, endpoint: Endpoint, context: Context, scope: Scope, receive: Receive) -> Response:
+    async def _read_and_answer(
+        self, endpoint: Endpoint, context: Context, scope: Scope, receive: Receive
+    ) -> Response:
         service = self._service
         if scope["method"] != "POST":
             raise from_status(405, {"Allow": "POST"})
         context.tenant = tenant(service, authorization(scope), basic=endpoint.basic)
-        with service.checks:
-            body = await read_body(scope, receive, endpoint.max_body, service.limits.body_seconds)
-            question = endpoint.question(context, header(scope, b"content-type"), body)
-            service.quota.spend(context.tenant, question.hashes)
-            results = await verdicts(service, context, question.snapshot, question.batch, question.policy)
-        return _good(context, question, results)
+        service.checker.admit(context.tenant)
+        limit, seconds = endpoint.max_body, service.limits.body_seconds
+        with service.bodies.reading(context.tenant) as held:
+            body = await read_body(scope, receive, limit, seconds, held)
+            began = time.perf_counter()
+            step = drive(self._answer(endpoint, context, header(scope, b"content-type"), body))
+            service.load.spend(context.tenant, time.perf_counter() - began)
+            return step.value if isinstance(step, Done) else await step
+
+    async def _answer(
+        self, endpoint: Endpoint, context: Context, content_type: bytes, body: bytes
+    ) -> Response:
+        """The one way from a body to its answer. What it raises has become a response."""
+        service, name = self._service, context.tenant
+        try:
+            service.checker.admit(name)
+            if len(body) <= _SMALL_BYTES and not service.load.heavy(name):
+                question = endpoint.question(context, content_type, body)
+                results = await service.checker.check(_asked(context, question))
+                return _good(context, question, results)
+            with service.checks.held(name):
+                async with service.turns.turn(name):
+                    question = endpoint.question(context, content_type, body)
+                results = await service.checker.check(_asked(context, question))
+                async with service.turns.turn(name):
+                    return _good(context, question, results)
+        except Exception as error:
+            return _bad(service, context, error)
+
+    async def _later(self, context: Context, started: float, step: Awaitable[Response]) -> Written:
+        return self._written(context, started, await step)
+
+    def _written(self, context: Context, started: float, response: Response) -> Written:
+        status, headers, body = response
+        self._service.metrics.answered(context.route, status, time.perf_counter() - started)
+        return status, b"%b\r\n%b" % (lines(headers), body)
+
+
+def _asked(context: Context, question: Question) -> Asked:
+    return Asked(
+        context.tenant,
+        context.request_id,
+        question.snapshot,
+        question.policy,
+        question.batch,
+        question.hashes,
+        Kind.HASHES,
+    )
 
 
 def _good(context: Context, question: Question, results: Mapping[int, ResultOut]) -> Response:

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core.images.hashing import ImageHash
 from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_service.admission.quota import Kind
+from hashcheck_service.checking.checker import Asked
 from hashcheck_service.checking.encodings import snapshot_ref
 from hashcheck_service.checking.hashes import Batch, decode_raw, read_batch
 from hashcheck_service.checking.schema import ComputedHash, MediaResponse, ResultOut
@@ -19,7 +21,7 @@ from hashcheck_service.pictures.pool import Looked
 from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import Problem, from_status
 from hashcheck_service.service import Service
-from hashcheck_service.web.answers import json_response, tenant, verdicts
+from hashcheck_service.web.answers import json_response, tenant
 from hashcheck_service.web.bodies import authorization, read_body
 from hashcheck_service.web.context import context_of
 
@@ -37,16 +39,21 @@ def media_app(service: Service) -> ASGIApp:
             raise from_status(405, {"Allow": "POST"})
         context.tenant = tenant(service, authorization(scope))
         ref, dihedral = _parameters(request, limits.max_ref_chars)
-        with service.pictures:
-            _expect_picture(request)
-            data = await read_body(scope, receive, limits.max_media_bytes, limits.body_seconds)
+        service.checker.admit(context.tenant, Kind.MEDIA)
+        _expect_picture(request)
+        with service.bodies.reading(context.tenant) as hold:
+            data = await read_body(scope, receive, limits.max_media_bytes, limits.body_seconds, hold)
             if not data:
                 raise Problem(422, "empty_body", "Send the bytes of one picture.")
-            service.quota.spend(context.tenant, 1)
             snapshot = service.usable(context.snapshot)
-            looked = await service.picture_pool.look(data, dihedral=dihedral)
-            batch = _batch(snapshot, ref, looked)
-            results = await verdicts(service, context, snapshot, batch, service.policy)
+            with service.pictures.held(context.tenant):
+                async with service.picture_turns.turn(context.tenant):
+                    looked = await service.picture_pool.look(data, dihedral=dihedral)
+        batch = _batch(snapshot, ref, looked)
+        asked = Asked(
+            context.tenant, context.request_id, snapshot, service.policy, batch, hashes=1, kind=Kind.MEDIA
+        )
+        results = await service.checker.check(asked)
         computed = [_computed(item) for item in looked.hashes]
         result = results.get(0, ResultOut(ref, Verdict.NO_MATCH, Action.ALLOW, [], [], more_matches=False))
         answer = MediaResponse(context.request_id, snapshot_ref(snapshot), [result], computed)

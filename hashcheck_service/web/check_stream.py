@@ -17,12 +17,14 @@ from typing import Final
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from hashcheck_service.admission.quota import Kind
+from hashcheck_service.checking.checker import Asked
 from hashcheck_service.checking.hashes import decode_hex, read_batch
 from hashcheck_service.checking.schema import ItemIn, ResultOut, StreamAnswer
 from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import Problem
 from hashcheck_service.service import Service
-from hashcheck_service.web.answers import tenant, verdicts
+from hashcheck_service.web.answers import tenant
 from hashcheck_service.web.bodies import authorization, header
 from hashcheck_service.web.context import Context, context_of
 
@@ -52,7 +54,8 @@ class StreamEndpoint:
         if kind != MEDIA_TYPE.encode():
             raise Problem(415, "unsupported_media_type", f"Send the items as {MEDIA_TYPE}.")
         self._service.usable(context.snapshot)
-        with self._service.streams:
+        self._service.checker.admit(context.tenant, Kind.STREAM_HASHES)
+        with self._service.streams.held(context.tenant):
             await _Stream(self._service, context, receive, send).run()
 
 
@@ -63,7 +66,7 @@ class _Stream:
         self._receive = receive
         self._send = send
         self._line = 0
-        self._seen = service.gate.begun
+        self._seen = service.metrics.answers
 
     async def run(self) -> None:
         headers = [(b"content-type", MEDIA_TYPE.encode())]
@@ -116,13 +119,23 @@ class _Stream:
     async def _answers(self, lines: Sequence[_Line]) -> list[StreamAnswer]:
         read = [self._item(text) for _, text in lines]
         items = [item for item in read if isinstance(item, ItemIn)]
-        self._service.quota.spend(f"{self._context.tenant} (stream)", sum(len(item.hashes) for item in items))
-        snapshot = self._service.usable(self._service.follower.current)
+        service, context = self._service, self._context
+        service.checker.admit(context.tenant, Kind.STREAM_HASHES)
+        snapshot = service.usable(service.follower.current)
         refs = [item.ref for item in items]
         batch = read_batch(snapshot.tables, refs, [item.hashes for item in items], decode_hex)
-        results = await verdicts(
-            self._service, self._context, snapshot, batch, self._service.policy, self._service.stream_thread
+        hashes = sum(len(item.hashes) for item in items)
+        asked = Asked(
+            context.tenant,
+            context.request_id,
+            snapshot,
+            service.policy,
+            batch,
+            hashes,
+            Kind.STREAM_HASHES,
         )
+        async with service.stream_turns.turn(context.tenant):
+            results = await service.checker.check(asked, service.stream_thread)
         answers, place = [], 0
         for (number, _), item in zip(lines, read, strict=True):
             if isinstance(item, Problem):
@@ -158,6 +171,6 @@ class _Stream:
     async def _give_way(self, took: float) -> None:
         """Let what has come in meanwhile go first, and leave it most of the time."""
         await asyncio.sleep(0)
-        seen, self._seen = self._seen, self._service.gate.begun
+        seen, self._seen = self._seen, self._service.metrics.answers
         if self._seen != seen:
             await asyncio.sleep(took * _REST)

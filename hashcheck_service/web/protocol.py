@@ -14,31 +14,32 @@ under too much load it is refused the same way, a connection that does not speak
 It does not authenticate and does not look into a body.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from hashcheck_service.admission.load import Gate
+from hashcheck_service.admission.load import Load
 from hashcheck_service.web.bodies import AT_HAND
-from hashcheck_service.web.check_endpoints import Written
+from hashcheck_service.web.check_endpoints import HotPath, Written
 from hashcheck_service.web.context import lines
-from hashcheck_service.web.fast_head import Head, PlainReader
+from hashcheck_service.web.fast_head import PlainReader
 
 _LINGER_SECONDS: Final = 1.0  # how long after the word to stop a request may have been on its way
 
 
 class CheckProtocol(HttpToolsProtocol):
-    """Finds in the lifespan's state the worker's Gate, what answers a plain request at once, and what makes a refusal:
-    `gate`, `request_lines`, `at_once`, `refusal`, `head_too_long`, `head_seconds`, `max_head_bytes`."""
+    """Finds in the lifespan's state the worker's Load, and what answers checks:
+    `load`, `request_lines`, `checks`, `head_too_long`, `head_seconds`, `max_head_bytes`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._gate: Gate = self.app_state["gate"]
+        self._load: Load = self.app_state["load"]
         self._plain = PlainReader(self.app_state["request_lines"])
-        self._at_once: Callable[[Head, bytes], Written | None] = self.app_state["at_once"]
-        self._refusal: Callable[[], bytes] = self.app_state["refusal"]
+        self._checks: HotPath = self.app_state["checks"]
+        self._waits = False  # for the answer to a plain request
+        self._early = b""  # what came while it waits
         self._dated: tuple[object, bytes] = (None, b"")
         self._between = True  # requests: nothing of the next has been parsed
         self._in_head = True  # or before the first
@@ -57,19 +58,40 @@ class CheckProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         # A caller that does not read its answers, and a worker that is to stop, are the usual way's business.
-        if self._between and self._is_idle() and not self.flow.write_paused and not self._gate.draining:
+        if self._waits:
+            self._early += data
+            return
+        if self._between and self._is_idle() and not self.flow.write_paused and not self._load.draining:
             plain = self._plain.whole(data)
             if plain is not None:
-                if not self._gate.admits(len(data), len(self.connections), self.loop):
-                    self._gate.refused += 1
-                    self._answer(503, self._refusal())
-                    return
-                written = self._at_once(*plain)
-                if written is not None:
-                    self._answer(*written)
-                    return
-                self._gate.joins(len(data))
+                answer = self._checks.at_once(*plain, len(self.connections))
+                if isinstance(answer, tuple):
+                    self._answer(*answer)
+                else:
+                    self._wait_for(answer)
+                return
         self._parse(data)
+
+    def _wait_for(self, answer: Awaitable[Written]) -> None:
+        """Write the answer when it is there. Nothing more is read before."""
+        self._waits = True
+        self.flow.pause_reading()
+        task = self.loop.create_task(self._write_later(answer))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    async def _write_later(self, answer: Awaitable[Written]) -> None:
+        written = await answer
+        self._waits = False
+        if self.transport.is_closing():
+            return
+        self._answer(*written)
+        self.flow.resume_reading()
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+        elif self._load.draining:
+            self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
 
     def _parse(self, data: bytes) -> None:
         """The usual way, with a limit on a head: the parser keeps all of one."""
@@ -93,7 +115,7 @@ class CheckProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self.headers = []  # what comes behind a body in chunks is no part of the head
-        if self._gate.draining:
+        if self._load.draining:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
@@ -101,8 +123,7 @@ class CheckProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if cycle.scope["path"] in self._gate.paths:
-            self._gate.announced += 1
+        if cycle.scope["path"] in self._checks.paths:
             cycle.scope["state"][AT_HAND] = partial(_body_at_hand, cycle)
         super()._start_asgi_task(cycle, app)
 
@@ -118,14 +139,14 @@ class CheckProtocol(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
-        self._gate.draining = True
+        self._load.draining = True
         if self._is_idle():
             self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
-        else:
+        elif not self._waits:
             self.cycle.keep_alive = False
 
     def _is_idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        return not self._waits and (self.cycle is None or self.cycle.response_complete)
 
     def _close_if_idle(self) -> None:
         if self._between and self._is_idle() and not self.transport.is_closing():

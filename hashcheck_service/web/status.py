@@ -40,7 +40,7 @@ def status_router(service: Service) -> APIRouter:
     async def readyz(request: Request) -> Response:
         context = context_of(request.scope)
         context.route = "/readyz"
-        if service.gate.draining:
+        if service.load.draining:
             raise unavailable("draining", "The service is about to stop.", retry_after=1)
         snapshot = service.usable(context.snapshot)
         if not (service.hit_log.ready and service.test_hit_log.ready):

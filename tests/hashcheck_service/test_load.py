@@ -16,7 +16,7 @@ from threading import Event
 
 import pytest
 
-from hashcheck_service.admission.load import Gate
+from hashcheck_service.admission.load import Load
 from tests.support import Server, Site, eventually, serving
 
 BODY = json.dumps({"items": [{"ref": "r", "hashes": [{"type": "md5", "value": "ab" * 16}]}]}).encode()
@@ -112,7 +112,7 @@ def test_requests_in_parts_or_of_another_kind_are_answered_under_load_too(
     published: Site, parts: tuple[object, int]
 ) -> None:
     make, cut = parts
-    published.write_settings("[limits]\nturn_seconds = 0.000001\nmax_checks_waiting = 1\n")
+    published.write_settings("[limits]\nturn_seconds = 0.000001\n")
     with serving(published) as server:
         assert callable(make)
         data = make(server)
@@ -137,23 +137,12 @@ def test_requests_in_parts_or_of_another_kind_are_answered_under_load_too(
 
 def test_a_round_over_the_connections_ends_though_the_event_loop_has_not_come_to_an_end_of_its_own() -> None:
     async def met() -> list[bool]:
-        gate, loop = Gate(0.0, 1, 1.0), asyncio.get_running_loop()
-        one_turn = [gate.admits(100, 3, loop) for _ in range(7)]
+        load, loop = Load(0.0), asyncio.get_running_loop()
+        one_turn = [load.admits("t", 3, loop) for _ in range(7)]
         await asyncio.sleep(0)
-        return [*one_turn, gate.admits(100, 3, loop)]
+        return [*one_turn, load.admits("t", 3, loop)]
 
     assert asyncio.run(met()) == [True, False, False, True, False, False, True, True]
-
-
-def test_searches_that_are_done_hold_no_time_of_the_threads() -> None:
-    gate = Gate(1.0, 1, 1.0)
-    for one, other in ((0.1, 0.2), (0.1, 0.7), (0.3, 0.6)):  # their sums and differences leave a rest
-        with contextlib.ExitStack() as first:
-            first.enter_context(gate.searching(one))
-            with gate.searching(other):
-                first.close()
-        with gate.searching(5.0):  # alone one always has its turn
-            pass
 
 
 def test_batches_that_would_wait_too_long_for_a_thread_are_refused(published: Site) -> None:

@@ -113,7 +113,7 @@ def test_before_the_first_line_a_problem_is_an_answer_like_any_other(server: Ser
 def test_streams_have_places_and_a_quota_of_their_own(new_site: Site) -> None:
     new_site.publish(new_site.build())
     new_site.write_settings(
-        "[limits]\nmax_streams_in_hand = 1\nmax_checks_in_hand = 1\nhashes_per_minute = 3\nbody_seconds = 3\n"
+        "[limits]\nmax_streams_in_hand = 1\nmax_checks_in_hand = 1\nstream_hashes_per_minute = 3\nbody_seconds = 3\n"
     )
     with serving(new_site) as server:
         with opened(server) as raw:

@@ -1,0 +1,133 @@
+"""What each tenant has used in the minute that runs, shared by all workers of a machine and kept over a restart.
+
+It is a memory-mapped file. Each worker adds only to cells of its own, in a column that it holds by a lock, and reads
+those of all. So nothing is added up wrongly, and no worker waits for another.
+
+    header   8 bytes of format, then the number of columns that were ever held, uint64
+    names    ROWS x 16 bytes: the digest of a tenant's name, zeros for a free row
+    cells    ROWS x KINDS x COLUMNS x (minute, amount), uint64 each, little-endian as the machine
+"""
+
+import fcntl
+import hashlib
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from hashcheck_core.errors import TransportError
+from hashcheck_core.snapshot.files import transport_error
+
+_FORMAT: Final = b"hcusage1"
+_ROWS: Final = 2048  # tenants; a machine that had more counts the rest by worker
+_COLUMNS: Final = 64  # workers; more of them share the last column
+_NAME: Final = struct.Struct("16s")
+_HEADER: Final = 16
+
+
+class UsageTable:
+    """Amounts of each of `kinds` by tenant and minute. Raises TransportError where the file cannot be used."""
+
+    def __init__(self, path: Path, kinds: Sequence[str]) -> None:
+        self._kinds = {kind: place for place, kind in enumerate(kinds)}
+        self._rows: dict[str, int | None] = {}  # None: of a tenant that found none
+        self._alone: dict[tuple[str, str], tuple[int, int]] = {}  # of tenants that found no row
+        names = _ROWS * _NAME.size
+        cells = _ROWS * len(kinds) * _COLUMNS * 16
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with self._locked():
+                fresh = os.pread(self._descriptor, len(_FORMAT), 0) != _FORMAT
+                if fresh or os.fstat(self._descriptor).st_size != _HEADER + names + cells:
+                    os.ftruncate(self._descriptor, 0)
+                    os.ftruncate(self._descriptor, _HEADER + names + cells)
+                    os.pwrite(self._descriptor, _FORMAT, 0)
+            self._map = mmap.mmap(self._descriptor, _HEADER + names + cells)
+        except OSError as error:
+            raise transport_error(path, error, "used") from None
+        self._header = memoryview(self._map)[8:_HEADER].cast("Q")
+        self._cells = memoryview(self._map)[_HEADER + names :].cast("Q")
+        self._column = self._hold_a_column()
+
+    def used(self, tenant: str, kind: str, minute: int) -> int:
+        """What all workers have used of `kind` in a minute."""
+        row = self._row(tenant)
+        if row is None:
+            at, amount = self._alone.get((tenant, kind), (0, 0))
+            return amount if at == minute else 0
+        cells, total = self._cells, 0
+        first = (row * len(self._kinds) + self._kinds[kind]) * _COLUMNS * 2
+        for cell in range(first, first + 2 * self._header[0], 2):
+            if cells[cell] == minute:
+                total += cells[cell + 1]
+        return total
+
+    def add(self, tenant: str, kind: str, minute: int, amount: int) -> None:
+        """Add what this worker has used."""
+        row = self._row(tenant)
+        if row is None:
+            at, before = self._alone.get((tenant, kind), (0, 0))
+            self._alone[tenant, kind] = (minute, amount + (before if at == minute else 0))
+            return
+        cell = ((row * len(self._kinds) + self._kinds[kind]) * _COLUMNS + self._column) * 2
+        if self._cells[cell] != minute:
+            self._cells[cell + 1] = 0
+            self._cells[cell] = minute
+        self._cells[cell + 1] += amount
+
+    def close(self) -> None:
+        self._header.release()
+        self._cells.release()
+        self._map.close()
+        os.close(self._descriptor)
+
+    def _row(self, tenant: str) -> int | None:
+        row = self._rows.get(tenant)
+        if row is None and tenant not in self._rows:
+            row = self._rows[tenant] = self._find_row(tenant)
+        return row
+
+    def _find_row(self, tenant: str) -> int | None:
+        digest = hashlib.blake2b(tenant.encode(), digest_size=_NAME.size).digest()
+        start = int.from_bytes(digest[:4]) % _ROWS
+        with self._locked():
+            for step in range(_ROWS):
+                row = (start + step) % _ROWS
+                place = _HEADER + row * _NAME.size
+                name = self._map[place : place + _NAME.size]
+                if not any(name):
+                    self._map[place : place + _NAME.size] = digest
+                    return row
+                if name == digest:
+                    return row
+        return None
+
+    def _hold_a_column(self) -> int:
+        """The first column that no living process holds. It is let go when this process ends, however it ends."""
+        for column in range(_COLUMNS):
+            try:
+                # Byte `column` of the file stands for it; locks of bytes have nothing to do with what is in them.
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, column)
+            except OSError:
+                continue
+            break
+        with self._locked():
+            self._header[0] = max(self._header[0], column + 1)
+        return column
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise TransportError(
+                f"The table of what tenants have used cannot be locked ({error.strerror}).",
+                next_step="Keep the state directory on a local file system.",
+            ) from None
+        try:
+            yield
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
