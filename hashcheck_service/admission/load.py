@@ -12,7 +12,7 @@ It knows no HTTP.
 """
 
 import time
-from asyncio import AbstractEventLoop
+from asyncio import get_running_loop
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -42,13 +42,12 @@ class Load:
         self._total = 0.0  # of both windows
         self._weight = 0.0  # of all tenants in either window
 
-    def admits(self, tenant: str, connections: int, loop: AbstractEventLoop) -> bool:
-        """Whether a check that was just met, on one of so many connections, can be answered in time."""
-        now = self._now()
+    def admits(self, tenant: str, connections: int, now: float) -> bool:
+        """Whether a check that was met just now, on one of so many connections, can be answered in time."""
         self._met += 1
         if self._round_began is None:
             self._round_began, self._met = now, 1
-            loop.call_soon(self._next_round)
+            get_running_loop().call_soon(self._next_round)
         elif self._met > connections:
             # The event loop may go round more than once before it calls back, and nobody waited for both rounds.
             self._round_began, self._met = now, 1

@@ -28,13 +28,38 @@ _NAME: Final = struct.Struct("16s")
 _HEADER: Final = 16
 
 
+class Account:
+    """What one tenant has used of one kind, in a minute: all workers of this machine together."""
+
+    __slots__ = ("_cells", "_columns", "_first", "_mine")
+
+    def __init__(self, cells: "memoryview[int]", first: int, mine: int, columns: "memoryview[int]") -> None:
+        self._cells = cells
+        self._first = first
+        self._mine = mine
+        self._columns = columns
+
+    def used(self, minute: int) -> int:
+        cells, total = self._cells, 0
+        for cell in range(self._first, self._first + 2 * self._columns[0], 2):
+            if cells[cell] == minute:
+                total += cells[cell + 1]
+        return total
+
+    def add(self, minute: int, amount: int) -> None:
+        """Add what this worker has used."""
+        cells, mine = self._cells, self._mine
+        if cells[mine] != minute:
+            cells[mine + 1] = 0
+            cells[mine] = minute
+        cells[mine + 1] += amount
+
+
 class UsageTable:
     """Amounts of each of `kinds` by tenant and minute. Raises TransportError where the file cannot be used."""
 
     def __init__(self, path: Path, kinds: Sequence[str]) -> None:
         self._kinds = {kind: place for place, kind in enumerate(kinds)}
-        self._rows: dict[str, int | None] = {}  # None: of a tenant that found none
-        self._alone: dict[tuple[str, str], tuple[int, int]] = {}  # of tenants that found no row
         names = _ROWS * _NAME.size
         cells = _ROWS * len(kinds) * _COLUMNS * 16
         try:
@@ -48,47 +73,19 @@ class UsageTable:
             self._map = mmap.mmap(self._descriptor, _HEADER + names + cells)
         except OSError as error:
             raise transport_error(path, error, "used") from None
-        self._header = memoryview(self._map)[8:_HEADER].cast("Q")
+        self._columns = memoryview(self._map)[8:_HEADER].cast("Q")
         self._cells = memoryview(self._map)[_HEADER + names :].cast("Q")
         self._column = self._hold_a_column()
 
-    def used(self, tenant: str, kind: str, minute: int) -> int:
-        """What all workers have used of `kind` in a minute."""
-        row = self._row(tenant)
+    def account(self, tenant: str, kind: str) -> Account:
+        """The account of a tenant. Where there are more tenants than rows, it is this worker's alone."""
+        row = self._find_row(tenant)
         if row is None:
-            at, amount = self._alone.get((tenant, kind), (0, 0))
-            return amount if at == minute else 0
-        cells, total = self._cells, 0
+            one = memoryview(bytearray(24)).cast("Q")
+            one[2] = 1
+            return Account(one, 0, 0, one[2:])
         first = (row * len(self._kinds) + self._kinds[kind]) * _COLUMNS * 2
-        for cell in range(first, first + 2 * self._header[0], 2):
-            if cells[cell] == minute:
-                total += cells[cell + 1]
-        return total
-
-    def add(self, tenant: str, kind: str, minute: int, amount: int) -> None:
-        """Add what this worker has used."""
-        row = self._row(tenant)
-        if row is None:
-            at, before = self._alone.get((tenant, kind), (0, 0))
-            self._alone[tenant, kind] = (minute, amount + (before if at == minute else 0))
-            return
-        cell = ((row * len(self._kinds) + self._kinds[kind]) * _COLUMNS + self._column) * 2
-        if self._cells[cell] != minute:
-            self._cells[cell + 1] = 0
-            self._cells[cell] = minute
-        self._cells[cell + 1] += amount
-
-    def close(self) -> None:
-        self._header.release()
-        self._cells.release()
-        self._map.close()
-        os.close(self._descriptor)
-
-    def _row(self, tenant: str) -> int | None:
-        row = self._rows.get(tenant)
-        if row is None and tenant not in self._rows:
-            row = self._rows[tenant] = self._find_row(tenant)
-        return row
+        return Account(self._cells, first, first + 2 * self._column, self._columns)
 
     def _find_row(self, tenant: str) -> int | None:
         digest = hashlib.blake2b(tenant.encode(), digest_size=_NAME.size).digest()
@@ -115,7 +112,7 @@ class UsageTable:
                 continue
             break
         with self._locked():
-            self._header[0] = max(self._header[0], column + 1)
+            self._columns[0] = max(self._columns[0], column + 1)
         return column
 
     @contextmanager

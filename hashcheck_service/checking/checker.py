@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
-from typing import Final, NamedTuple, TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -33,16 +34,13 @@ INLINE_SECONDS = 0.001
 _SEARCH_THREADS: Final = 4
 
 
-class Asked(NamedTuple):
-    """A batch, who asks it, and of what. `hashes`: how many the request has, for the quota of `kind`."""
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of a snapshot, under a policy. `hashes`: how many the request has, for the quota."""
 
-    tenant: str
-    request_id: str
     snapshot: Snapshot
     policy: Policy
     batch: Batch
     hashes: int
-    kind: Kind = Kind.HASHES
 
 
 class Checker:
@@ -90,12 +88,19 @@ class Checker:
         if self._hit_log.refusal is not None:
             raise self._hit_log.refusal
         self._quota.look(tenant, kind)
-        self._quota.look(tenant, Kind.MATCHES)
 
-    async def check(self, asked: Asked, threads: Executor | None = None) -> dict[int, ResultOut]:
+    async def check(
+        self,
+        tenant: str,
+        request_id: str,
+        asked: Asked,
+        kind: Kind = Kind.HASHES,
+        threads: Executor | None = None,
+    ) -> dict[int, ResultOut]:
         """Check a batch and put every hit on record.
 
         Args:
+            kind: the quota that pays for it.
             threads: where to search; without it, in the event loop what is short, and what is long in threads of the
                 checker's own.
 
@@ -103,41 +108,58 @@ class Checker:
 
         Raises Problem 429 over quota, 503 where the search would wait too long or hits cannot be recorded.
         """
-        self._quota.spend(asked.tenant, asked.kind, asked.hashes)
-        checked = await self._search(asked, threads)
+        if self._hit_log.refusal is not None:
+            raise self._hit_log.refusal
+        self._quota.spend(tenant, kind, asked.hashes)
+        if threads is None and (seconds := expected_seconds(asked.snapshot, asked.batch)) <= INLINE_SECONDS:
+            checked = self._search(asked)
+        elif threads is None:
+            with self._waiting.held(tenant, min(seconds, self._most_charged)):
+                async with self._queue.turn(tenant, seconds):
+                    checked = await _in_thread(self._threads, partial(self._search, asked))
+        else:
+            checked = await _in_thread(threads, partial(self._search, asked))
         if not checked.results:  # as nearly always
             self._metrics.checked(asked.batch, checked)
             return {}
         answers = {place: _answer(result, asked.policy) for place, result in checked.results.items()}
         if any(answer.matches for answer in answers.values()):
-            await self._record(asked, checked.results, answers)
+            await self._record(tenant, request_id, asked, checked.results, answers)
         self._metrics.checked(asked.batch, checked)
         return answers
 
-    async def _search(self, asked: Asked, threads: Executor | None) -> Checked:
-        standing = self._standing(asked.snapshot)
-
-        def search() -> Checked:
-            return check(asked.snapshot, asked.policy, asked.batch, standing)
-
-        seconds = expected_seconds(asked.snapshot, asked.batch)
-        if threads is not None:
-            return await _in_thread(threads, search)
-        if seconds > INLINE_SECONDS:
-            with self._waiting.held(asked.tenant, min(seconds, self._most_charged)):
-                async with self._queue.turn(asked.tenant, seconds):
-                    return await _in_thread(self._threads, search)
-        return search()
+    def _search(self, asked: Asked) -> Checked:
+        return check(asked.snapshot, asked.policy, asked.batch, self._standing(asked.snapshot))
 
     async def _record(
-        self, asked: Asked, results: Mapping[int, Result], answers: Mapping[int, ResultOut]
+        self,
+        tenant: str,
+        request_id: str,
+        asked: Asked,
+        results: Mapping[int, Result],
+        answers: Mapping[int, ResultOut],
     ) -> None:
         """Put every match on record; raises TransportError, and then nothing may be answered."""
-        records = _records(asked, self._clock().replace(microsecond=0), results, answers)
+        now = self._clock().replace(microsecond=0)
+        records = [
+            HitRecord(
+                match_id=out.match_id,
+                tenant=tenant,
+                time=now,
+                request_id=request_id,
+                snapshot=asked.snapshot.id,
+                entry=out.entry,
+                category=out.category,
+                type=out.type,
+                distance=match.distance,
+            )
+            for place, answer in answers.items()
+            for match, out in zip(results[place].matches, answer.matches, strict=True)
+        ]
         for log, test in ((self._hit_log, False), (self._test_hit_log, True)):
             if mine := [record for record in records if (record.category == Category.TEST) is test]:
                 await log.record(mine)
-        self._quota.count(asked.tenant, Kind.MATCHES, len(records))
+        self._quota.count(tenant, Kind.MATCHES, len(records))
         for record in records:
             self._metrics.matches.labels(record.category).inc()
 
@@ -161,23 +183,3 @@ def _answer(result: Result, policy: Policy) -> ResultOut:
     return ResultOut(
         result.ref, result.verdict, result.action, list(result.reasons), matches, result.more_matches
     )
-
-
-def _records(
-    asked: Asked, now: datetime, results: Mapping[int, Result], answers: Mapping[int, ResultOut]
-) -> list[HitRecord]:
-    return [
-        HitRecord(
-            match_id=out.match_id,
-            tenant=asked.tenant,
-            time=now,
-            request_id=asked.request_id,
-            snapshot=asked.snapshot.id,
-            entry=out.entry,
-            category=out.category,
-            type=out.type,
-            distance=match.distance,
-        )
-        for place, answer in answers.items()
-        for match, out in zip(results[place].matches, answer.matches, strict=True)
-    ]

@@ -74,11 +74,11 @@ async def read_body(
     at_hand: Callable[[], bytes | None] | None = scope.get("state", _NO_STATE).get(AT_HAND)
     if at_hand is not None and (body := at_hand()) is not None:
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         return body
     declared = header(scope, b"content-length")
     if declared.isdigit() and int(declared[:20]) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     late = False
     task = asyncio.current_task()
     assert task is not None
@@ -110,12 +110,12 @@ async def _read(receive: Receive, limit: int, hold: Callable[[int], None]) -> by
             raise Problem(400, "client_disconnected", "The client went away.")
         body = message.get("body", b"")
         if len(chunks) + len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         hold(len(chunks) + len(body))
         if not message.get("more_body", False):
             return bytes(chunks + body) if chunks else body
         chunks += body
 
 
-def _too_large(limit: int) -> Problem:
+def too_large(limit: int) -> Problem:
     return Problem(413, "body_too_large", f"A body has at most {limit} bytes.", dict(_CLOSE))

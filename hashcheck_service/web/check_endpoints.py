@@ -5,27 +5,23 @@ An endpoint makes a `Question` of a request's bytes. How it is answered is the s
 task, no ASGI message. `__call__` is the ASGI application, for requests that come in parts or are unusual.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hashcheck_service.admission.quota import Kind
-from hashcheck_service.checking.checker import Asked
-from hashcheck_service.checking.schema import ResultOut
 from hashcheck_service.problems import from_status, unavailable
 from hashcheck_service.service import Service
 from hashcheck_service.web.answers import tenant
-from hashcheck_service.web.bodies import authorization, header, read_body
+from hashcheck_service.web.bodies import authorization, header, read_body, too_large
 from hashcheck_service.web.context import Context, lines
 from hashcheck_service.web.drive import Done, drive
 from hashcheck_service.web.fast_head import Head
-from hashcheck_service.web.question import Endpoint, Header, Question
+from hashcheck_service.web.question import Endpoint, Header
 from hashcheck_service.web.responses import Refusal, document, problem_of
 
-Response = tuple[int, list[Header], bytes]  # status, headers, body
+Answer = tuple[Header, bytes]  # content type and body
 Written = tuple[int, bytes]  # status; headers, an empty line and the body, as HTTP/1.1 writes them
 
 _LENGTH: Final = b"content-length"
@@ -47,22 +43,41 @@ class HotPath:
 
     def at_once(self, head: Head, body: bytes, connections: int) -> Written | Awaitable[Written]:
         """The answer to a whole request, or what must be awaited for it. `connections`: how many the worker has."""
+        started = time.perf_counter()
         path, key, content_type, _ = head
         service, endpoint = self._service, self._endpoints[path]
-        started = time.perf_counter()
         context = Context(service, path)
         try:
-            context.tenant = tenant(service, key, basic=endpoint.basic)
+            context.tenant = name = tenant(service, key, basic=endpoint.basic)
+            if not service.load.admits(name, connections, started):
+                service.load.refused += 1
+                return 503, self._refusal()
+            step = drive(self._answer(endpoint, context, content_type, body))
         except Exception as error:
-            return self._written(context, started, _bad(service, context, error))
-        if not service.load.admits(context.tenant, connections, asyncio.get_running_loop()):
-            service.load.refused += 1
-            return 503, self._refusal()
-        step = drive(self._answer(endpoint, context, content_type, body))
-        service.load.spend(context.tenant, time.perf_counter() - started)
-        if isinstance(step, Done):
-            return self._written(context, started, step.value)
-        return self._later(context, started, step)
+            return self._bad(context, started, error)
+        if not isinstance(step, Done):
+            service.load.spend(name, time.perf_counter() - started)
+            return self._later(context, started, step)
+        written = self._good(context, started, *step.value)
+        service.load.spend(name, time.perf_counter() - started)
+        return written
+
+    async def _later(self, context: Context, started: float, step: Awaitable[Answer]) -> Written:
+        try:
+            answer = await step
+        except Exception as error:
+            return self._bad(context, started, error)
+        return self._good(context, started, *answer)
+
+    def _good(self, context: Context, started: float, kind: Header, body: bytes) -> Written:
+        head = b"%b: %b\r\ncontent-length: %d\r\n%b\r\n" % (*kind, len(body), context.lines())
+        self._service.metrics.answered(context.route, 200, time.perf_counter() - started)
+        return 200, head + body
+
+    def _bad(self, context: Context, started: float, error: Exception) -> Written:
+        status, headers, body = _problem(self._service, context, error)
+        self._service.metrics.answered(context.route, status, time.perf_counter() - started)
+        return status, b"%b\r\n%b" % (lines(headers), body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -76,10 +91,10 @@ class HotPath:
         status = 0
         try:
             try:
-                response = await self._read_and_answer(endpoint, context, scope, receive)
+                kind, body = await self._read_and_answer(endpoint, context, scope, receive)
+                status, headers = 200, [kind, (_LENGTH, b"%d" % len(body)), *context.headers()]
             except Exception as error:
-                response = _bad(service, context, error)
-            status, headers, body = response
+                status, headers, body = _problem(service, context, error)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         finally:
@@ -87,7 +102,7 @@ class HotPath:
 
     async def _read_and_answer(
         self, endpoint: Endpoint, context: Context, scope: Scope, receive: Receive
-    ) -> Response:
+    ) -> Answer:
         service = self._service
         if scope["method"] != "POST":
             raise from_status(405, {"Allow": "POST"})
@@ -101,52 +116,24 @@ class HotPath:
             service.load.spend(context.tenant, time.perf_counter() - began)
             return step.value if isinstance(step, Done) else await step
 
-    async def _answer(
-        self, endpoint: Endpoint, context: Context, content_type: bytes, body: bytes
-    ) -> Response:
-        """The one way from a body to its answer. What it raises has become a response."""
+    async def _answer(self, endpoint: Endpoint, context: Context, content_type: bytes, body: bytes) -> Answer:
+        """The one way from a body to its answer. Raises what becomes a problem."""
         service, name = self._service, context.tenant
-        try:
-            service.checker.admit(name)
-            if len(body) <= _SMALL_BYTES and not service.load.heavy(name):
+        if len(body) > endpoint.max_body:
+            raise too_large(endpoint.max_body)
+        if len(body) <= _SMALL_BYTES and not service.load.heavy(name):
+            question = endpoint.question(context, content_type, body)
+            results = await service.checker.check(name, context.request_id, question)
+            return question.kind, question.answer(results)
+        service.checker.admit(name)
+        with service.checks.held(name):
+            async with service.turns.turn(name):
                 question = endpoint.question(context, content_type, body)
-                results = await service.checker.check(_asked(context, question))
-                return _good(context, question, results)
-            with service.checks.held(name):
-                async with service.turns.turn(name):
-                    question = endpoint.question(context, content_type, body)
-                results = await service.checker.check(_asked(context, question))
-                async with service.turns.turn(name):
-                    return _good(context, question, results)
-        except Exception as error:
-            return _bad(service, context, error)
-
-    async def _later(self, context: Context, started: float, step: Awaitable[Response]) -> Written:
-        return self._written(context, started, await step)
-
-    def _written(self, context: Context, started: float, response: Response) -> Written:
-        status, headers, body = response
-        self._service.metrics.answered(context.route, status, time.perf_counter() - started)
-        return status, b"%b\r\n%b" % (lines(headers), body)
+            results = await service.checker.check(name, context.request_id, question)
+            async with service.turns.turn(name):
+                return question.kind, question.answer(results)
 
 
-def _asked(context: Context, question: Question) -> Asked:
-    return Asked(
-        context.tenant,
-        context.request_id,
-        question.snapshot,
-        question.policy,
-        question.batch,
-        question.hashes,
-        Kind.HASHES,
-    )
-
-
-def _good(context: Context, question: Question, results: Mapping[int, ResultOut]) -> Response:
-    body = question.answer(results)
-    return 200, [question.kind, (_LENGTH, b"%d" % len(body)), *context.headers()], body
-
-
-def _bad(service: Service, context: Context, error: Exception) -> Response:
+def _problem(service: Service, context: Context, error: Exception) -> tuple[int, list[Header], bytes]:
     problem = problem_of(service, error, context)
     return problem.status, *document(problem, context)

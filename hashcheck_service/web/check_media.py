@@ -50,10 +50,8 @@ def media_app(service: Service) -> ASGIApp:
                 async with service.picture_turns.turn(context.tenant):
                     looked = await service.picture_pool.look(data, dihedral=dihedral)
         batch = _batch(snapshot, ref, looked)
-        asked = Asked(
-            context.tenant, context.request_id, snapshot, service.policy, batch, hashes=1, kind=Kind.MEDIA
-        )
-        results = await service.checker.check(asked)
+        asked = Asked(snapshot, service.policy, batch, hashes=1)
+        results = await service.checker.check(context.tenant, context.request_id, asked, Kind.MEDIA)
         computed = [_computed(item) for item in looked.hashes]
         result = results.get(0, ResultOut(ref, Verdict.NO_MATCH, Action.ALLOW, [], [], more_matches=False))
         answer = MediaResponse(context.request_id, snapshot_ref(snapshot), [result], computed)

@@ -125,17 +125,11 @@ class _Stream:
         refs = [item.ref for item in items]
         batch = read_batch(snapshot.tables, refs, [item.hashes for item in items], decode_hex)
         hashes = sum(len(item.hashes) for item in items)
-        asked = Asked(
-            context.tenant,
-            context.request_id,
-            snapshot,
-            service.policy,
-            batch,
-            hashes,
-            Kind.STREAM_HASHES,
-        )
+        asked = Asked(snapshot, service.policy, batch, hashes)
         async with service.stream_turns.turn(context.tenant):
-            results = await service.checker.check(asked, service.stream_thread)
+            results = await service.checker.check(
+                context.tenant, context.request_id, asked, Kind.STREAM_HASHES, service.stream_thread
+            )
         answers, place = [], 0
         for (number, _), item in zip(lines, read, strict=True):
             if isinstance(item, Problem):

@@ -18,8 +18,8 @@ from hashcheck_service.admission.quota import Kind
 from hashcheck_service.admission.usage_table import UsageTable
 table = UsageTable(Path(sys.argv[1]), tuple(Kind))
 for _ in range(1000):
-    table.add("tenant", Kind.HASHES, 7, 1)
-print(table.used("tenant", Kind.HASHES, 7), flush=True)
+    table.account("tenant", Kind.HASHES).add(7, 1)
+print(table.account("tenant", Kind.HASHES).used(7), flush=True)
 sys.stdin.read()
 """
 
@@ -45,8 +45,8 @@ def test_workers_add_up_and_what_a_dead_one_added_stays(tmp_path: Path) -> None:
         assert worker.stdout is not None
         worker.stdout.readline()  # it has added all, and lives
     mine = UsageTable(path, KINDS)
-    mine.add("tenant", Kind.HASHES, 7, 5)
-    assert mine.used("tenant", Kind.HASHES, 7) == 3005
+    mine.account("tenant", Kind.HASHES).add(7, 5)
+    assert mine.account("tenant", Kind.HASHES).used(7) == 3005
     for worker in workers:
         worker.kill()
         worker.communicate()
@@ -55,10 +55,10 @@ def test_workers_add_up_and_what_a_dead_one_added_stays(tmp_path: Path) -> None:
     assert int(after.stdout.readline()) == 4005
     after.kill()
     after.communicate()
-    assert mine.used("tenant", Kind.HASHES, 7) == 4005
-    assert mine.used("tenant", Kind.HASHES, 8) == 0
-    assert mine.used("tenant", Kind.MEDIA, 7) == 0
-    assert mine.used("other", Kind.HASHES, 7) == 0
+    assert mine.account("tenant", Kind.HASHES).used(7) == 4005
+    assert mine.account("tenant", Kind.HASHES).used(8) == 0
+    assert mine.account("tenant", Kind.MEDIA).used(7) == 0
+    assert mine.account("other", Kind.HASHES).used(7) == 0
 
 
 def test_a_minute_that_is_used_up_is_429_for_that_tenant_alone_until_it_is_over(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_a_file_that_is_something_else_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "usage"
     path.write_bytes(b"rubbish")
     table = UsageTable(path, KINDS)
-    table.add("a", Kind.HASHES, 1, 2)
-    assert table.used("a", Kind.HASHES, 1) == 2
+    table.account("a", Kind.HASHES).add(1, 2)
+    assert table.account("a", Kind.HASHES).used(1) == 2
 
 
 def test_more_tenants_than_there_are_rows_are_counted_by_each_worker(
@@ -105,8 +105,9 @@ def test_more_tenants_than_there_are_rows_are_counted_by_each_worker(
 ) -> None:
     monkeypatch.setattr("hashcheck_service.admission.usage_table._ROWS", 4)
     table = UsageTable(tmp_path / "usage", KINDS)
-    for name in "abcdefgh":
-        table.add(name, Kind.HASHES, 1, 2)
-        table.add(name, Kind.HASHES, 1, 3)
-    assert [table.used(name, Kind.HASHES, 1) for name in "abcdefgh"] == [5] * 8
-    assert [table.used(name, Kind.HASHES, 2) for name in "abcdefgh"] == [0] * 8
+    accounts = [table.account(name, Kind.HASHES) for name in "abcdefgh"]
+    for account in accounts:
+        account.add(1, 2)
+        account.add(1, 3)
+    assert [account.used(1) for account in accounts] == [5] * 8
+    assert [account.used(2) for account in accounts] == [0] * 8
