@@ -66,7 +66,7 @@ class Service:
         )
         limits = settings.limits
         weights = {name: tenant.weight for name, tenant in settings.tenants.items()}
-        self.quota = Quota(UsageTable(self.following.state.usage, tuple(Kind)), settings.quotas)
+        self.quota = Quota(UsageTable(self.following.state.usage, len(Kind)), settings.quotas)
         self.load = Load(limits.turn_seconds, weights)
         self.turns = LoopTurns(self.load, weights)
         self.checker = Checker(

@@ -13,7 +13,7 @@ import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -40,10 +40,12 @@ class Account:
         self._columns = columns
 
     def used(self, minute: int) -> int:
-        cells, total = self._cells, 0
-        for cell in range(self._first, self._first + 2 * self._columns[0], 2):
-            if cells[cell] == minute:
-                total += cells[cell + 1]
+        cells, first = self._cells, self._first
+        total = cells[first + 1] if cells[first] == minute else 0
+        if self._columns[0] > 1:
+            for cell in range(first + 2, first + 2 * self._columns[0], 2):
+                if cells[cell] == minute:
+                    total += cells[cell + 1]
         return total
 
     def add(self, minute: int, amount: int) -> None:
@@ -56,12 +58,12 @@ class Account:
 
 
 class UsageTable:
-    """Amounts of each of `kinds` by tenant and minute. Raises TransportError where the file cannot be used."""
+    """Amounts of so many `kinds`, by tenant and minute. Raises TransportError where the file cannot be used."""
 
-    def __init__(self, path: Path, kinds: Sequence[str]) -> None:
-        self._kinds = {kind: place for place, kind in enumerate(kinds)}
+    def __init__(self, path: Path, kinds: int) -> None:
+        self._kinds = kinds
         names = _ROWS * _NAME.size
-        cells = _ROWS * len(kinds) * _COLUMNS * 16
+        cells = _ROWS * kinds * _COLUMNS * 16
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             with self._locked():
@@ -77,14 +79,14 @@ class UsageTable:
         self._cells = memoryview(self._map)[_HEADER + names :].cast("Q")
         self._column = self._hold_a_column()
 
-    def account(self, tenant: str, kind: str) -> Account:
+    def account(self, tenant: str, kind: int) -> Account:
         """The account of a tenant. Where there are more tenants than rows, it is this worker's alone."""
         row = self._find_row(tenant)
         if row is None:
             one = memoryview(bytearray(24)).cast("Q")
             one[2] = 1
             return Account(one, 0, 0, one[2:])
-        first = (row * len(self._kinds) + self._kinds[kind]) * _COLUMNS * 2
+        first = (row * self._kinds + kind) * _COLUMNS * 2
         return Account(self._cells, first, first + 2 * self._column, self._columns)
 
     def _find_row(self, tenant: str) -> int | None:

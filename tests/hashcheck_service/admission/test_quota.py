@@ -10,13 +10,13 @@ from hashcheck_service.admission.quota import Kind, Quota
 from hashcheck_service.admission.usage_table import UsageTable
 from hashcheck_service.problems import Problem
 
-KINDS = tuple(Kind)
+KINDS = len(Kind)
 ADD = """
 import sys
 from pathlib import Path
 from hashcheck_service.admission.quota import Kind
 from hashcheck_service.admission.usage_table import UsageTable
-table = UsageTable(Path(sys.argv[1]), tuple(Kind))
+table = UsageTable(Path(sys.argv[1]), len(Kind))
 for _ in range(1000):
     table.account("tenant", Kind.HASHES).add(7, 1)
 print(table.account("tenant", Kind.HASHES).used(7), flush=True)
@@ -35,7 +35,11 @@ def another_worker(path: Path) -> "subprocess.Popen[str]":
 
 def limited(path: Path, now: list[float], **limits: int) -> Quota:
     table = UsageTable(path, KINDS)
-    return Quota(table, lambda _: {kind: limits.get(kind, 10**9) for kind in KINDS}, lambda: now[0])
+    return Quota(
+        table,
+        lambda _: {kind.name.lower(): limits.get(kind.name.lower(), 10**9) for kind in Kind},
+        lambda: now[0],
+    )
 
 
 def test_workers_add_up_and_what_a_dead_one_added_stays(tmp_path: Path) -> None:
@@ -78,6 +82,21 @@ def test_a_minute_that_is_used_up_is_429_for_that_tenant_alone_until_it_is_over(
     quota.look("a", Kind.HASHES, 10)
 
 
+@pytest.mark.parametrize("limit", [1, 10, 1000, 50_000])
+def test_two_workers_never_spend_more_than_the_quota_and_nearly_all_of_it(tmp_path: Path, limit: int) -> None:
+    quotas = [limited(tmp_path / "usage", [60.0], hashes=limit) for _ in range(2)]
+    spent, refused = 0, 0
+    while refused < 4:
+        for quota in quotas:
+            try:
+                quota.spend("a", Kind.HASHES, 1)
+            except Problem:
+                refused += 1
+            else:
+                spent += 1
+    assert 0.98 * limit <= spent <= limit
+
+
 def test_what_no_minute_has_room_for_is_422(tmp_path: Path) -> None:
     quota = limited(tmp_path / "usage", [60.0], hashes=10)
     with pytest.raises(Problem) as over:
@@ -87,9 +106,13 @@ def test_what_no_minute_has_room_for_is_422(tmp_path: Path) -> None:
 
 def test_matches_are_counted_beyond_their_quota_and_refuse_what_comes_next(tmp_path: Path) -> None:
     quota = limited(tmp_path / "usage", [60.0], matches=3)
+    quota.spend("a", Kind.HASHES, 1)
     quota.count("a", Kind.MATCHES, 5)
     with pytest.raises(Problem, match="matches"):
-        quota.look("a", Kind.MATCHES)
+        quota.spend("a", Kind.HASHES, 1)
+    quota.spend("b", Kind.HASHES, 1)
+    with pytest.raises(Problem, match="matches"):
+        quota.look("a", Kind.MEDIA)
 
 
 def test_a_file_that_is_something_else_is_begun_anew(tmp_path: Path) -> None:
