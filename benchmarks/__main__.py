@@ -8,6 +8,7 @@ NAMES = {
     "swap": "snapshots swapped under constant load: failures, latency, memory",
     "build": "a build from CSV to a verified snapshot: seconds, peak memory, bytes",
     "serve": "checks per second and latency of the service over loopback",
+    "neighbour": "what one tenant's flood does to another's checks, listed and unlisted",
     "overload": "latency and goodput at half, nine tenths and twice the capacity, in an open loop",
     "concurrency": "searches on the event loop, in threads, or gathered",
     "start": "from the command to ready, and the memory of workers",
