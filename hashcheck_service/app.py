@@ -8,6 +8,7 @@ Request ids, problems, headers and metrics are the same on all ways.
 
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -100,6 +101,7 @@ def worker_app() -> ASGIApp:
     # hundred objects took a twentieth of a batch's time, and looking in all there are holds up requests for 50 ms.
     gc.freeze()
     gc.set_threshold(50_000, 50, 50)
+    sys.setswitchinterval(0.0005)  # a thread that works for a large batch hands the GIL over as soon
     return app
 
 

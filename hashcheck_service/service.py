@@ -25,6 +25,7 @@ from hashcheck_service.admission.quota import Kind, Quota
 from hashcheck_service.admission.slots import Slots
 from hashcheck_service.admission.usage_table import UsageTable
 from hashcheck_service.checking.checker import Checker
+from hashcheck_service.checking.plain_batches import warm
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
@@ -68,6 +69,7 @@ class Service:
         weights = {name: tenant.weight for name, tenant in settings.tenants.items()}
         self.quota = Quota(UsageTable(self.following.state.usage, len(Kind)), settings.quotas)
         self.load = Load(limits.turn_seconds, weights)
+        warm()
         self.turns = LoopTurns(self.load, weights)
         self.checker = Checker(
             self.quota,

@@ -13,11 +13,21 @@ import msgspec
 
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.checking.hashes import Batch, Decode, decode_hex, decode_raw, read_batch
-from hashcheck_service.checking.schema import CheckRequest, PackedCheckRequest, ResultOut, SnapshotRef
+from hashcheck_service.checking.plain_batches import PlainRefs, read_plain, write_plain
+from hashcheck_service.checking.schema import (
+    CheckRequest,
+    ItemIn,
+    PackedCheckRequest,
+    PackedItemIn,
+    ResultOut,
+    SnapshotRef,
+)
 from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import Problem
 from hashcheck_service.settings import Limits
 
+# A shorter body, of some four items, is read sooner the usual way.
+_SHORT_BYTES: Final = 600
 Request = CheckRequest | PackedCheckRequest
 _NO_MATCH: Final = ResultOut("", Verdict.NO_MATCH, Action.ALLOW, [], [], more_matches=False)
 
@@ -84,8 +94,25 @@ class Form:
             total += count
         return asked, total
 
-    def batch(self, snapshot: Snapshot, asked: Request) -> Batch:
-        items = asked.items
+    def batch(self, snapshot: Snapshot, body: bytes, limits: Limits) -> tuple[Batch, int]:
+        """The batch in `body`, and how many hashes it has; raises as `read` does."""
+        if len(body) > _SHORT_BYTES and (plain := self.plain(snapshot, body, limits)) is not None:
+            return plain
+        asked, hashes = self.read(body, limits)
+        return self.of_items(snapshot, asked.items), hashes
+
+    def plain(self, snapshot: Snapshot, body: bytes, limits: Limits) -> tuple[Batch, int] | None:
+        """The same the short way, which holds no lock; None where the batch is not plain."""
+        return read_plain(
+            body,
+            self.name.lower(),
+            snapshot.tables,
+            limits.max_items,
+            limits.max_hashes_per_item,
+            limits.max_ref_chars,
+        )
+
+    def of_items(self, snapshot: Snapshot, items: Sequence[ItemIn | PackedItemIn]) -> Batch:
         return read_batch(
             snapshot.tables, [item.ref for item in items], [item.hashes for item in items], self._decode
         )
@@ -100,6 +127,8 @@ class Form:
     def results(self, refs: Sequence[str], results: Mapping[int, ResultOut]) -> bytes:
         encode = self._encode
         first, last = self._brackets(len(refs))
+        if not results and isinstance(refs, PlainRefs):
+            return b"".join((first, write_plain(refs, self._comma, self._head, self._tail), last))
         if not results:
             body = self._between.join(map(encode, refs))
             return b"".join((first, self._head, body, self._tail, last))

@@ -18,8 +18,7 @@ class CheckEndpoint:
 
     def question(self, context: Context, content_type: bytes, body: bytes) -> Question:
         form = form_of(content_type)
-        asked, hashes = form.read(body, self._limits)
         snapshot = self._service.usable(context.snapshot)
-        batch = form.batch(snapshot, asked)
+        batch, hashes = form.batch(snapshot, body, self._limits)
         answer = partial(form.answer, context.request_id, snapshot, batch.refs)
         return Question(snapshot, self._service.policy, batch, hashes, form.header, answer)
