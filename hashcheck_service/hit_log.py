@@ -74,17 +74,14 @@ class HitLog:
         self._path = directory
         self._written = 0
         self._failed = False
+        # Why no check may be answered now: what a match cannot get, a no-match does not get either.
+        self.refusal: Problem | None = None
         self._thread = threading.Thread(target=self._run, name=f"{prefix}-log", daemon=True)
 
     @property
     def ready(self) -> bool:
         """Whether a hit could be recorded now, as far as is known."""
         return not self._failed and self._thread.is_alive()
-
-    @property
-    def refusal(self) -> Problem | None:
-        """Why no check may be answered now: what a match cannot get, a no-match does not get either."""
-        return None if self.ready else _REFUSED
 
     def start(self) -> None:
         """Make the directory, try it and start the writer; raises TransportError."""
@@ -122,6 +119,7 @@ class HitLog:
         finally:
             with self._wake:
                 self._closing = True
+                self.refusal = _REFUSED
                 left, self._batch = self._batch, _Batch()
             left.settle(_not_recorded(self._directory))
             self._close_file()
@@ -138,7 +136,7 @@ class HitLog:
         elif self._failed and not closing:
             with contextlib.suppress(TransportError):
                 check_writable(self._directory)
-                self._failed = False
+                self._fails(failed=False)
         return bool(batch.waiting) or not closing
 
     def _write(self, batch: _Batch) -> None:
@@ -155,8 +153,12 @@ class HitLog:
             log_crash("hit_log_failed", cause)
             self._close_file()
         finally:
-            self._failed = error is not None
+            self._fails(failed=error is not None)
             batch.settle(error)
+
+    def _fails(self, *, failed: bool) -> None:
+        self._failed = failed
+        self.refusal = _REFUSED if failed else None
 
     def _append(self, data: bytes) -> None:
         assert self._descriptor is not None

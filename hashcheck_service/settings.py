@@ -71,14 +71,14 @@ class Limits(BaseModel):
     wait_seconds: Seconds = 1.0
     # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time, each in its own process.
     max_pictures_in_hand: Positive = 2
-    # Beside those, so many bodies (max_media_bytes each) are read or wait for a process; the next is refused.
-    max_pictures_waiting: Annotated[int, Field(ge=0)] = 8
+    # Beside those, so many whole pictures wait for a process. One tenant alone gets half of all.
+    max_pictures_waiting: Annotated[int, Field(ge=0)] = 18
     # Address space of each of those processes: 2 GB for the picture, the rest for the libraries' own.
     picture_memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 3 * 1024 * 1024 * 1024
     # 100 megapixels of the slowest format take some 6 s.
     picture_seconds: Seconds = 10.0
-    # Each may hold a line and what is read of the next; they share one thread, so more only wait for each other.
-    max_streams_in_hand: Positive = 4
+    # Each may hold some lines and what is read of the next. One tenant alone gets half of them.
+    max_streams_in_hand: Positive = 8
     # An item of 16 hashes and a ref has some 3,000 bytes.
     max_line_bytes: Positive = 16 * 1024
     # Quotas of each tenant on this machine, all workers together; [tenants] has exceptions. A tenant alone may use

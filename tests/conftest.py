@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import hypothesis
 import pytest
 
 from examples.feed import feed_rows
 from examples.photographs import LISTED, LISTED_NATIONAL
 from tests.one_piece import OnePiece
 from tests.support import Server, Site, hashes_of, make_site, serving
+
+# Whatever a test asserts, it is not how fast this machine is today.
+hypothesis.settings.register_profile("hashcheck", deadline=None)
+hypothesis.settings.load_profile("hashcheck")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "pdq"
 

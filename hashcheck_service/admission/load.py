@@ -11,9 +11,8 @@ last second is *heavy*: its checks wait for their turn in a queue, and those of 
 It knows no HTTP.
 """
 
-import time
 from asyncio import get_running_loop
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 _WINDOW_SECONDS: Final = 0.5  # two windows count: the one before and the one that runs
@@ -27,20 +26,19 @@ class Load:
         self,
         turn_seconds: float,
         weights: Mapping[str, float] | None = None,
-        now: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.refused = 0  # checks that were refused unread, ever
         self.draining = False  # the worker is to stop
-        self._now = now
         self._weights = weights or {}
         self._round_limit = turn_seconds
         self._round_began: float | None = None  # when the first check of this round was met
         self._met = 0  # checks of this round
-        self._window_began = now()
+        self._window_began = 0.0
         self._used: dict[str, float] = {}  # seconds of this window, by tenant
         self._used_before: dict[str, float] = {}  # of the window before
         self._total = 0.0  # of both windows
         self._weight = 0.0  # of all tenants in either window
+        self._alone: str | None = None  # the one tenant of both windows, where there is but one
 
     def admits(self, tenant: str, connections: int, now: float) -> bool:
         """Whether a check that was met just now, on one of so many connections, can be answered in time."""
@@ -57,22 +55,25 @@ class Load:
 
     def heavy(self, tenant: str) -> bool:
         """Whether there are other tenants, and this one has used more than its part."""
+        if tenant == self._alone:  # as often
+            return False
         mine = self._used.get(tenant, 0.0) + self._used_before.get(tenant, 0.0)
         return mine > _UNNOTICED and mine * self._weight > self._total * self._weight_of(tenant)
 
-    def spend(self, tenant: str, seconds: float) -> None:
-        """The event loop has worked so long for a tenant."""
-        now = self._now()
+    def spend(self, tenant: str, seconds: float, now: float) -> None:
+        """The event loop has worked so long for a tenant, until now."""
         if now - self._window_began > _WINDOW_SECONDS:
             recent = now - self._window_began <= 2 * _WINDOW_SECONDS
             self._used_before, self._used, self._window_began = self._used if recent else {}, {}, now
             self._total = sum(self._used_before.values())
             self._weight = sum(map(self._weight_of, self._used_before))
-        if tenant not in self._used:
-            self._used[tenant] = 0.0
+        used = self._used.get(tenant)
+        if used is None:
+            used = 0.0
             if tenant not in self._used_before:
                 self._weight += self._weight_of(tenant)
-        self._used[tenant] += seconds
+            self._alone = tenant if self._used_before.keys() <= {tenant} and not self._used else None
+        self._used[tenant] = used + seconds
         self._total += seconds
 
     def _weight_of(self, tenant: str) -> float:

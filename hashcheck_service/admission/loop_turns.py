@@ -23,4 +23,5 @@ class LoopTurns:
             try:
                 yield
             finally:
-                self._load.spend(tenant, time.perf_counter() - began)
+                now = time.perf_counter()
+                self._load.spend(tenant, now - began, now)

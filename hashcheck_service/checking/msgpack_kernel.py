@@ -92,6 +92,8 @@ def _msgpack_hash(context: Any, at: Any, end: Any, item: Any, number: Any) -> An
             if head == 0 or start + _length(at, head) > end:
                 return 0
             at = start + _length(at, head)
+            if not _ascii(start, at):
+                return 0
             store8(context[HASH_TYPE] + number, type_of(context, start, at))
         elif (
             load8(at) == 0xA5 and load32(at + 1) == 0x756C6176 and load8(at + 5) == 101 and not seen & 2

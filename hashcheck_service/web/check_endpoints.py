@@ -26,6 +26,7 @@ Answer = tuple[Header, bytes]  # content type and body
 Written = tuple[int, bytes]  # status; headers, an empty line and the body, as HTTP/1.1 writes them
 
 _LENGTH: Final = b"content-length"
+_HEAD: Final = b"%b: %b\r\ncontent-length: %d\r\n%b\r\n%b"
 # A larger body waits for its turn: about a hundred hashes take the event loop some tenths of a millisecond.
 _SMALL_BYTES: Final = 16 * 1024
 _SECONDS_PER_BYTE: Final = 2e-9  # that reading a larger body takes
@@ -46,35 +47,35 @@ class HotPath:
     def at_once(self, head: Head, body: bytes, connections: int) -> Written | Awaitable[Written]:
         """The answer to a whole request, or what must be awaited for it. `connections`: how many the worker has."""
         started = time.perf_counter()
-        path, key, content_type, _ = head
-        service, endpoint = self._service, self._endpoints[path]
-        context = Context(service, path)
+        service, endpoint = self._service, self._endpoints[head.path]
+        context = Context(service, head.path)
         try:
-            context.tenant = name = tenant(service, key, basic=endpoint.basic)
+            if head.caller is None or head.caller[0] is not service.keys:
+                head.caller = (service.keys, tenant(service, head.authorization, basic=endpoint.basic))
+            context.tenant = name = head.caller[1]
             if not service.load.admits(name, connections, started):
                 service.load.refused += 1
                 return 503, self._refusal()
-            step = drive(self._answer(endpoint, context, content_type, body))
+            step = drive(self._answer(endpoint, context, head.content_type, body))
         except Exception as error:
             return self._bad(context, started, error)
         if not isinstance(step, Done):
-            service.load.spend(name, time.perf_counter() - started)
+            now = time.perf_counter()
+            service.load.spend(name, now - started, now)
             return self._later(context, started, step)
-        written = self._good(context, started, *step.value)
-        service.load.spend(name, time.perf_counter() - started)
-        return written
+        kind, answer = step.value
+        now = time.perf_counter()
+        service.load.spend(name, now - started, now)
+        service.metrics.answered(head.path, 200, now - started)
+        return 200, _HEAD % (*kind, len(answer), context.lines(), answer)
 
     async def _later(self, context: Context, started: float, step: Awaitable[Answer]) -> Written:
         try:
-            answer = await step
+            kind, answer = await step
         except Exception as error:
             return self._bad(context, started, error)
-        return self._good(context, started, *answer)
-
-    def _good(self, context: Context, started: float, kind: Header, body: bytes) -> Written:
-        head = b"%b: %b\r\ncontent-length: %d\r\n%b\r\n" % (*kind, len(body), context.lines())
         self._service.metrics.answered(context.route, 200, time.perf_counter() - started)
-        return 200, head + body
+        return 200, _HEAD % (*kind, len(answer), context.lines(), answer)
 
     def _bad(self, context: Context, started: float, error: Exception) -> Written:
         status, headers, body = _problem(self._service, context, error)
@@ -115,7 +116,8 @@ class HotPath:
             body = await read_body(scope, receive, limit, seconds, held)
             began = time.perf_counter()
             step = drive(self._answer(endpoint, context, header(scope, b"content-type"), body))
-            service.load.spend(context.tenant, time.perf_counter() - began)
+            now = time.perf_counter()
+            service.load.spend(context.tenant, now - began, now)
             return step.value if isinstance(step, Done) else await step
 
     async def _answer(self, endpoint: Endpoint, context: Context, content_type: bytes, body: bytes) -> Answer:

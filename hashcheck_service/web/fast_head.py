@@ -7,7 +7,8 @@ where the two could disagree there is nothing to disagree about.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 # RFC 9110, 5.1 and 5.5: a name is a token, a value has no control character but the tab. No folded lines.
 _FIELDS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
@@ -17,13 +18,19 @@ _MAX_BYTES: Final = 8 * 1024  # of a head; a plain one has a few hundred, and it
 _MAX_DIGITS: Final = 9  # of a length; no body is so long
 
 
-class Head(NamedTuple):
-    """What counts of a head: the path, two fields (empty where they are missing), and the length of the body."""
+@dataclass(slots=True)
+class Head:
+    """What counts of a head: the path, two fields (empty where they are missing), and the length of the body.
+
+    `caller` is for whoever has found out whose key it bears: the next request with the same head need not find it out
+    again.
+    """
 
     path: str
     authorization: bytes
     content_type: bytes
     length: int
+    caller: tuple[object, str] | None = field(default=None, compare=False)  # the keys asked, and the tenant
 
 
 def read_head(data: bytes, paths: Mapping[bytes, str]) -> tuple[int, Head] | None:

@@ -132,15 +132,15 @@ def test_what_is_taken_for_plain_is_the_same_to_the_servers_parser(data: bytes, 
     assert found == PlainReader(PATHS).whole(data)
     if found is None:
         return
-    (path, authorization, content_type, length), body = found
+    head, body = found
     heard, parser = parsed(data)
     assert not heard.failed
-    assert (heard.url.decode(), heard.body, heard.complete) == (path, body, 1)
-    assert len(body) == length
+    assert (heard.url.decode(), heard.body, heard.complete) == (head.path, body, 1)
+    assert len(body) == head.length
     fields = dict(heard.headers)
     assert len(fields) == len(heard.headers)
-    assert fields.get(b"authorization", b"") == authorization
-    assert fields.get(b"content-type", b"") == content_type
+    assert fields.get(b"authorization", b"") == head.authorization
+    assert fields.get(b"content-type", b"") == head.content_type
     assert (heard.keeps, heard.upgrades) == (True, False)
     assert parser.get_method() == b"POST"
 

@@ -18,11 +18,12 @@ import pytest
 
 from hashcheck_core.reserved import TEST_HASHES
 from tests.hashcheck_service.test_check import assert_problem
-from tests.one_piece import OnePiece
 from tests.support import Server, Site, done, eventually, pdq, run, serving
 
 Listed = dict[str, dict[str, str]]
-STRANGER = {"items": [{"ref": "r", "hashes": [{"type": "md5", "value": "ab" * 16}]}]}
+ITEM = {"ref": "r", "hashes": [{"type": "md5", "value": "ab" * 16}]}
+STRANGER = {"items": [ITEM]}
+PICTURE = Path(__file__).parents[2] / "examples" / "test-picture.png"
 CHECKS = (("POST", "/v1/check"), ("POST", "/v1/check/md5"), ("GET", "/v1/snapshot"))
 
 
@@ -258,7 +259,8 @@ def test_a_hit_that_cannot_be_recorded_is_not_answered(new_site: Site, listed: L
         item = {"items": [{"ref": "r", "hashes": [pdq(listed["coffee.png"]["pdq"])]}]}
         assert_problem(server.client.post("/v1/check", json=item), 503, "unreachable")
         assert_problem(server.client.get("/readyz"), 503, "hit_log_unavailable")
-        assert ask(server, "POST", "/v1/check").status_code == 200
+        # What a match cannot get, a no-match does not get either: it would let listed files through.
+        assert_problem(ask(server, "POST", "/v1/check"), 503, "hit_log_unavailable")
         (new_site.root / "hits").mkdir()
         eventually(lambda: server.client.get("/readyz").status_code == 200, "ready without another hit")
         assert server.client.post("/v1/check", json=item).status_code == 200
@@ -360,63 +362,76 @@ def test_a_body_that_never_ends_is_cut_off(new_site: Site) -> None:
         assert ask(server, "POST", "/v1/check").status_code == 200
 
 
-def test_more_than_it_can_hold_is_refused_at_once(new_site: Site) -> None:
+def held_bodies(server: Server, key: str, path: str, count: int, sent: bytes = b"{") -> list[socket.socket]:
+    """Connections that have sent the head of a request, and the beginning of its body."""
+    held = []
+    for _ in range(count):
+        raw = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
+        raw.settimeout(20)
+        kind = {"/v1/check/media": "image/png", "/v1/check/stream": "application/x-ndjson"}
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\nAuthorization: Bearer {key}\r\n"
+        head += f"Content-Type: {kind.get(path, 'application/json')}\r\n\r\n"
+        raw.sendall(head.encode() + sent)
+        held.append(raw)
+    return held
+
+
+@pytest.mark.parametrize("path", ["/v1/check", "/v1/check/media", "/v1/check/stream", "/v1/check/md5"])
+def test_bodies_that_never_come_take_nothing_from_another_tenant(
+    new_site: Site, listed: Listed, path: str
+) -> None:
     new_site.publish(new_site.build())
-    new_site.write_settings("[limits]\nmax_checks_in_hand = 2\n")
+    new_site.write_settings(
+        "[limits]\nmax_checks_in_hand = 2\nmax_pictures_in_hand = 1\nmax_pictures_waiting = 1\n"
+        "max_streams_in_hand = 2\n"
+    )
+    hostile = new_site.add_key("hostile")
     with serving(new_site) as server:
-        port = int(server.url.rpartition(":")[2])
-        held = []
-        for _ in range(3):  # of three requests whose bodies are on their way two have places
-            raw = socket.create_connection(("127.0.0.1", port))
-            raw.sendall(
-                b"POST /v1/check HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
-                b"Authorization: Bearer " + server.key.encode() + b"\r\n\r\n{"
-            )
-            held.append(raw)
-        [refused], _, _ = select.select(held, [], [], 20)
-        refused.settimeout(20)
-        answer = b""
-        while not answer.endswith(b"}"):  # head and body may come apart
-            answer += (more := refused.recv(65536))
-            assert more, answer
-        assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"\r\nretry-after: 1\r\n" in answer
-        assert b'"overloaded"' in answer
-        with server.new_client(OnePiece()) as whole:  # what is answered at once takes no place
-            assert whole.post("/v1/check", json=STRANGER).status_code == 200
-        assert server.client.get("/livez").status_code == 200
-        assert server.client.get("/readyz").status_code == 200
+        held = held_bodies(server, hostile, path, 60)
+        assert server.check(pdq(listed["coffee.png"]["pdq"]))["verdict"] == "match"
+        assert server.check(pdq("5a" * 32))["verdict"] == "no_match"
+        picture = PICTURE.read_bytes()
+        assert server.media(picture)["verdict"] == "match"
+        line = {"Content-Type": "application/x-ndjson"}
+        stream = server.client.post("/v1/check/stream", content=json.dumps(ITEM), headers=line)
+        assert stream.json()["result"]["verdict"] == "no_match"
         for raw in held:
             raw.close()
-        eventually(lambda: ask(server, "POST", "/v1/check").status_code == 200, "places free again")
 
 
-def test_pictures_have_places_of_their_own_and_starve_no_hash_check(new_site: Site) -> None:
+def test_bodies_in_hand_take_so_many_bytes_and_one_tenant_half_of_them(new_site: Site) -> None:
+    new_site.publish(new_site.build())
+    new_site.write_settings("[limits]\nmax_bytes_in_hand = 1000000\n")
+    hostile = new_site.add_key("hostile")
+    with serving(new_site) as server:
+        held = held_bodies(server, hostile, "/v1/check", 6, bytes(200_000))
+        refused, _, _ = select.select(held, [], [], 20)
+        assert refused[0].recv(65536).startswith(b"HTTP/1.1 503 ")
+        large = {"items": [{"ref": "r" * 200, "hashes": ITEM["hashes"]}] * 600}
+        assert server.client.post("/v1/check", json=large).status_code == 200
+        for raw in held:
+            raw.close()
+
+
+def test_pictures_that_wait_have_slots_of_their_own(new_site: Site) -> None:
     new_site.publish(new_site.build())
     new_site.write_settings(
         "[limits]\nmax_checks_in_hand = 1\nmax_pictures_in_hand = 1\nmax_pictures_waiting = 1\n"
     )
-    headers = {"Content-Type": "image/png"}
-    with serving(new_site) as server:
-        port = int(server.url.rpartition(":")[2])
-        held = []
-        for _ in range(2):
-            raw = socket.create_connection(("127.0.0.1", port))
-            raw.sendall(
-                b"POST /v1/check/media HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n"
-                b"Authorization: Bearer " + server.key.encode() + b"\r\n\r\n{"
-            )
-            held.append(raw)
-
-        def picture() -> httpx.Response:
-            return server.client.post("/v1/check/media", content=b"x", headers=headers)
-
-        eventually(lambda: picture().status_code == 503, "both places taken")
-        assert_problem(picture(), 503, "overloaded")
-        assert ask(server, "POST", "/v1/check").status_code == 200
-        for raw in held:
-            raw.close()
-        eventually(lambda: picture().status_code == 200, "places free again")
+    picture = PICTURE.read_bytes()
+    with serving(new_site) as server, ThreadPoolExecutor(6) as pool:
+        clients = [server.new_client() for _ in range(6)]
+        seen: Counter[int] = Counter()
+        deadline = time.monotonic() + 30
+        while seen[503] == 0 and time.monotonic() < deadline:
+            kind = {"Content-Type": "image/png"}
+            answers = [pool.submit(c.post, "/v1/check/media", content=picture, headers=kind) for c in clients]
+            assert ask(server, "POST", "/v1/check").status_code == 200
+            seen.update(one.result().status_code for one in answers)
+        assert set(seen) == {200, 503}
+        assert server.media(picture)["verdict"] == "match"
+        for client in clients:
+            client.close()
 
 
 def test_a_stop_answers_what_is_in_hand(new_site: Site) -> None:
