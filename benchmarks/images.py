@@ -145,14 +145,15 @@ def off(data: bytes) -> dict[str, int]:
 
 def pin_all(server: Server) -> None:
     """The service and its picture processes on core 0."""
-    pin(server.process.pid, 0)
+    [worker] = server.workers()
+    pin(worker, 0)
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-            if parent == server.process.pid:
+            if parent == worker:
                 pin(int(folder.name), 0)
 
 

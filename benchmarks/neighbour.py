@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks.hostile import modes
 from benchmarks.load import request
 from benchmarks.machine import describe, spread
-from benchmarks.serve import pin, port_of, worker_pids
+from benchmarks.serve import pin, port_of
 from benchmarks.sites import codes_of, site_of, strangers
 from tests.support import serving
 
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     rows = []
     with serving(site, key=keys["neighbour"]) as server:
-        for pid in worker_pids(server):
+        for pid in server.workers():
             pin(pid, 0)
         port = port_of(server)
         ask(port, kinds, 1.0, options.rate)  # warm

@@ -114,16 +114,10 @@ def pin(pid: int, core: int) -> None:
 def service(site: Site, workers: int = 1) -> Iterator[Server]:
     """The service of a site: one worker on core 0, several on a core each."""
     with serving(site, "--workers", str(workers), key=key_of(site)) as server:
-        pids = worker_pids(server)
+        pids = server.workers()
         for place, pid in enumerate(pids):
             pin(pid, place % _CORES)
         yield server
-
-
-def worker_pids(server: Server) -> list[int]:
-    lines = "\n".join(server.log)
-    started = [int(part.split("]")[0]) for part in lines.split("Started server process [")[1:]]
-    return started or [server.process.pid]
 
 
 def port_of(server: Server) -> int:
@@ -159,7 +153,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 for form in FORMATS:
                     for batch in options.batches:
                         requests = check_requests(server.key, batch, form)
-                        load, micro = measure(port_of(server), worker_pids(server), requests, options)
+                        load, micro = measure(port_of(server), server.workers(), requests, options)
                         measured = row(workers, form, batch, load, constant, engine[batch])
                         rows.append({**measured, "processor_us_per_request": round(micro, 1)})
         lists.append(

@@ -152,28 +152,17 @@ async def killer(soak: Soak, every: float) -> None:
     """Kills a worker with its connections."""
     while soak.going():
         await asyncio.sleep(every)
-        workers = _workers(soak.server.process.pid)
+        workers = soak.server.workers()
         if len(workers) == 2 and soak.going():
             soak.killed_at.append(time.monotonic())
             os.kill(random.choice(workers), signal.SIGKILL)
             soak.counts["workers_killed"] += 1
 
 
-def _workers(parent: int) -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with contextlib.suppress(OSError):
-                its = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                if its == parent and b"spawn_main" in (folder / "cmdline").read_bytes():
-                    found.append(int(folder.name))
-    return found
-
-
-def private_mib(parent: int) -> list[float]:
+def private_mib(server: Server) -> list[float]:
     """Private memory of each worker, in MiB."""
     found = []
-    for pid in _workers(parent):
+    for pid in server.workers():
         with contextlib.suppress(OSError):
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             found.append(sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024)
@@ -216,7 +205,7 @@ async def run_all(
 
     async def look() -> None:
         await asyncio.sleep(min(20.0, seconds / 10))
-        before.extend(private_mib(server.process.pid))
+        before.extend(private_mib(server))
 
     await asyncio.gather(
         *callers,
@@ -233,7 +222,7 @@ async def run_all(
         },
         "examples": soak.examples,
         "private_mib_start": before,
-        "private_mib_end": private_mib(server.process.pid),
+        "private_mib_end": private_mib(server),
         "crashes_logged": sum('"crash"' in line for line in server.log),
     }
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 import httpx
 
 from benchmarks.machine import describe
-from benchmarks.serve import service, worker_pids
+from benchmarks.serve import service
 from benchmarks.sites import site_of
 from tests.support import Site
 
@@ -57,7 +56,7 @@ def measure(rows: int, times: int) -> dict[str, Any]:
     site = site_of(rows)
     found = sorted(seconds_to_ready(site) for _ in range(times))
     with service(site, 2) as server:
-        memory = [memory_mib(pid) for pid in worker_pids(server)]
+        memory = [memory_mib(pid) for pid in server.workers()]
     size = sum(file.stat().st_size for file in site.snapshots.rglob("*") if file.is_file())
     return {
         "listed": rows,
@@ -73,7 +72,6 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="starts of each")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args()
-    os.environ.pop("HASHCHECK_SETTINGS_FILE", None)
     rows = [measure(rows, options.times) for rows in options.rows]
     result = {"benchmark": "start", "machine": describe(), "rows": rows}
     print(json.dumps(result, indent=2) if options.json else "\n".join(map(str, rows)))

@@ -107,12 +107,12 @@ def judge(head: bytes, body: bytes, seen: Seen, phase: str) -> None:
 
 def memory(server: Server, store: Path) -> dict[str, float]:
     """What the one worker holds, in MB: resident, private, and mapped from snapshots."""
-    rollup = Path(f"/proc/{server.process.pid}/smaps_rollup").read_text()
+    rollup = Path(f"/proc/{server.workers()[0]}/smaps_rollup").read_text()
     kilobytes = {
         line.split(":")[0]: int(line.split()[1]) for line in rollup.splitlines()[1:] if line.endswith("kB")
     }
     mapped = 0
-    for line in Path(f"/proc/{server.process.pid}/maps").read_text().splitlines():
+    for line in Path(f"/proc/{server.workers()[0]}/maps").read_text().splitlines():
         if ".bin" in line and "/snapshots/" in line:
             low, high = line.split()[0].split("-")
             mapped += int(high, 16) - int(low, 16)
@@ -188,7 +188,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         with serving(site) as server:
             eventually(lambda: server.client.get("/readyz").status_code == 200, "a start", 300.0)
             if cores > 1:
-                for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+                for task in Path(f"/proc/{server.workers()[0]}/task").iterdir():
                     os.sched_setaffinity(int(task.name), {0} if options.pin_server else set(range(cores)))
                 os.sched_setaffinity(0, {cores - 1})
             result = uvloop.run(swaps(site, built, server, options))

@@ -7,7 +7,6 @@ Request ids, problems, headers and metrics are the same on all ways.
 """
 
 import gc
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,11 +23,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core import __version__
-from hashcheck_core.errors import ConfigError
-from hashcheck_service.logs import configure
 from hashcheck_service.problems import MEDIA_TYPE, from_status
+from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.service import Service
-from hashcheck_service.settings import Settings, load_settings
+from hashcheck_service.settings import Settings
 from hashcheck_service.sync.clock import utc_now
 from hashcheck_service.web.admin import admin_router
 from hashcheck_service.web.check import CheckEndpoint
@@ -42,16 +40,16 @@ from hashcheck_service.web.fast_head import request_lines
 from hashcheck_service.web.responses import Envelope, Refusal
 from hashcheck_service.web.status import status_router
 
-SETTINGS_VARIABLE = "HASHCHECK_SETTINGS_FILE"
 
-
-def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
-    """The app; its lifespan loads the snapshot and starts the hit log.
+def create_app(
+    settings: Settings, clock: Callable[[], datetime] = utc_now, uplink: Uplink | None = None
+) -> ASGIApp:
+    """The app; its lifespan loads the snapshot and starts the hit log. Without `uplink` it is alone.
 
     Raises ConfigError or TransportError for keys that cannot be read; a missing or bad snapshot is no error
     here: the app then answers 503 until there is a good one.
     """
-    service = Service(settings, clock)
+    service = Service(settings, clock, uplink)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
@@ -90,13 +88,9 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = utc_now) -> A
     return hot_path
 
 
-def worker_app() -> ASGIApp:
-    """The app of one worker process of `hashcheck-service serve`, told its settings file by the environment."""
-    configure()
-    path = os.environ.get(SETTINGS_VARIABLE)
-    if path is None:
-        raise ConfigError(f"{SETTINGS_VARIABLE} is not set.", next_step="Start with: hashcheck-service serve")
-    app = create_app(load_settings(Path(path)))
+def worker_app(settings: Settings, uplink: Uplink) -> ASGIApp:
+    """The app of one worker process of `hashcheck-service serve`."""
+    app = create_app(settings, uplink=uplink)
     # What a worker holds by now it holds to its end, and requests leave no cycles: looking for some after every few
     # hundred objects took a twentieth of a batch's time, and looking in all there are holds up requests for 50 ms.
     gc.freeze()

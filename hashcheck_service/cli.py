@@ -1,33 +1,24 @@
 """hashcheck-service: the command line."""
 
-import contextlib
-import os
-import socket
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-import uvicorn
 from rich.console import Console
 from rich.table import Table
-from uvicorn.supervisors import Multiprocess
 
 from hashcheck_core.command_line import clock, run
-from hashcheck_core.errors import ConfigError, SnapshotError, TransportError
+from hashcheck_core.errors import ConfigError, SnapshotError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
 from hashcheck_service.admission.api_keys import StoredKey, new_key, read_keys, write_keys
-from hashcheck_service.app import SETTINGS_VARIABLE
 from hashcheck_service.hit_log import check_writable
-from hashcheck_service.logs import configure, log
-from hashcheck_service.metrics import MULTIPROCESS_DIR
+from hashcheck_service.processes.start import become_supervisor
 from hashcheck_service.settings import Settings, load_settings
 from hashcheck_service.sync.dry_run import published_snapshot
-from hashcheck_service.web.protocol import CheckProtocol
 from hashcheck_stores.location import open_store
 
 app = typer.Typer(
@@ -42,6 +33,7 @@ app.add_typer(keys_app, name="keys")
 
 Config = Annotated[Path, typer.Option("--config", help="The settings file, TOML.")]
 KeyFileOption = Annotated[Path, typer.Option("--file", help="The key file the service reads.")]
+_READY_FAILS_SECONDS = 5.0  # HAProxy asks every two seconds and believes the third answer
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
 
@@ -52,41 +44,44 @@ def serve(
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8080,
     workers: Annotated[int, typer.Option(help="Processes; one a core is a good number.", min=1, max=256)] = 1,
     drain_seconds: Annotated[
-        int, typer.Option(help="How long a stop waits for requests in hand.", min=0, max=86_400)
+        int,
+        typer.Option(
+            help="How long a stop may take in all; what is not answered by then is cut off.",
+            min=0,
+            max=86_400,
+        ),
     ] = 30,
+    ready_fails_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Of them, so long /readyz fails at a stop while all is still answered: until the balancer has seen "
+            "it.  [default: 5, or less if --drain-seconds is less]",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve until stopped. Follows the pointer: a newly published snapshot is in force within seconds.
 
-    Put it behind a proxy that speaks TLS, or keep it on a private network.
+    Put it behind a proxy that speaks TLS, or keep it on a private network. SIGTERM stops it, SIGHUP restarts its
+    workers one after the other: see docs/processes.md.
     """
-    _checked(config)  # a mistake shows here, once, and not in every worker
-    listener = _listen(host, port)
-    os.environ[SETTINGS_VARIABLE] = str(config.absolute())
-    configure()
-    with contextlib.ExitStack() as stack:
-        if workers > 1:
-            folder = tempfile.TemporaryDirectory(prefix="hashcheck-metrics-")
-            os.environ[MULTIPROCESS_DIR] = stack.enter_context(folder)
-        options = uvicorn.Config(
-            "hashcheck_service.app:worker_app",
-            factory=True,
-            host=host,
-            port=listener.getsockname()[1],
-            workers=workers,
-            http=CheckProtocol,
-            ws="none",
-            proxy_headers=False,  # who called is nobody's business here
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=drain_seconds,
+    if ready_fails_seconds is None:
+        ready_fails_seconds = min(_READY_FAILS_SECONDS, drain_seconds)
+    elif ready_fails_seconds > drain_seconds:
+        raise ConfigError(
+            "--ready-fails-seconds is more than --drain-seconds, which is the time of a whole stop.",
+            next_step="Give more --drain-seconds.",
         )
-        log.info(f"Uvicorn running on http://{f'[{host}]' if ':' in host else host}:{options.port}")
-        server = uvicorn.Server(options) if workers == 1 else Multiprocess(options, [listener])
-        with listener, contextlib.suppress(KeyboardInterrupt):
-            server.run([listener]) if isinstance(server, uvicorn.Server) else server.run()
-        if isinstance(server, uvicorn.Server) and not server.started:
-            raise TransportError("The service could not start.", next_step="Its log above says why.")
+    _checked(config)  # a mistake shows here, once, and not in every worker
+    become_supervisor(
+        config,
+        host,
+        port,
+        workers=workers,
+        drain_seconds=drain_seconds,
+        ready_fails_seconds=ready_fails_seconds,
+    )
 
 
 @app.command("check-config")
@@ -178,22 +173,6 @@ def _checked(config: Path) -> tuple[Settings, list[StoredKey]]:
         ) from None
     open_store(settings.snapshots, settings.store_ca, identity=settings.identity)
     return settings, read_keys(settings.api_keys)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address; raises TransportError where it is taken or not this machine's."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise TransportError(
-            f"Nothing can listen on {host} port {port} ({reason}).",
-            next_step="Stop what uses it, or choose another with --host and --port.",
-        ) from None
-    return listener
 
 
 def main() -> None:

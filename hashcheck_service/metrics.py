@@ -1,26 +1,22 @@
-"""Prometheus metrics, right with any number of workers.
+"""What a worker counts, and how the counts of all processes are shown to Prometheus.
 
-With several workers, prometheus-client keeps each one's values in a file below PROMETHEUS_MULTIPROC_DIR and
-adds them up when asked (`serve` sets and empties that directory before the workers start). Labels come from
-small fixed sets, never from a request.
+Labels come from small fixed sets, never from a request.
 """
 
-import os
 from collections import Counter as Counted
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from hashcheck_core.snapshot.overlay import Overlay
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.checking.hashes import Batch
 from hashcheck_service.checking.verdicts import Checked
+from hashcheck_service.processes.reports import Family, Merge, Sample
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 _NO_MATCH: Final = ("no_match",)
@@ -28,7 +24,17 @@ _AGE = "hashcheck_snapshot_age_seconds"
 _OVERLAY_AGE = "hashcheck_overlay_age_seconds"
 _FEED_AGE = "hashcheck_feed_age_seconds"
 _AGES = frozenset({_AGE, _OVERLAY_AGE, _FEED_AGE})
-MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+# Of several workers the worst is shown: the lowest version, the nearest expiry, the greatest age. Else the sum.
+_MERGE: Final[Mapping[str, Merge]] = MappingProxyType(
+    {
+        "hashcheck_snapshot_version": Merge.LOWEST,
+        "hashcheck_snapshot_expires_timestamp_seconds": Merge.LOWEST,
+        "hashcheck_overlay_sequence": Merge.LOWEST,
+        "hashcheck_overlay_retractions": Merge.LOWEST,
+        "hashcheck_clock_behind_seconds": Merge.HIGHEST,
+        **dict.fromkeys(_AGES, Merge.HIGHEST),
+    }
+)
 _LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -68,54 +74,31 @@ class Metrics:
         self.refusals = Counter(
             "hashcheck_snapshot_refusals", "Snapshots refused.", ["code"], registry=registry
         )
-        # The worst of all workers: the lowest version, the nearest expiry, the greatest age.
-        self.version = Gauge(
-            "hashcheck_snapshot_version", "In force.", registry=registry, multiprocess_mode="livemin"
-        )
+        self.version = Gauge("hashcheck_snapshot_version", "In force.", registry=registry)
         self.expires = Gauge(
             "hashcheck_snapshot_expires_timestamp_seconds",
             "When the snapshot in force expires.",
             registry=registry,
-            multiprocess_mode="livemin",
         )
         self.overlay = Gauge(
-            "hashcheck_overlay_sequence",
-            "Number of the overlay in force.",
-            registry=registry,
-            multiprocess_mode="livemin",
+            "hashcheck_overlay_sequence", "Number of the overlay in force.", registry=registry
         )
         self.retracted = Gauge(
             "hashcheck_overlay_retractions",
             "Entries the overlay in force takes out of force.",
             registry=registry,
-            multiprocess_mode="livemin",
         )
-        self.overlay_age = Gauge(
-            _OVERLAY_AGE,
-            "Since the overlay in force was made.",
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
+        self.overlay_age = Gauge(_OVERLAY_AGE, "Since the overlay in force was made.", registry=registry)
         self.feed_age = Gauge(
-            _FEED_AGE,
-            "Since a feed of the snapshot in force was delivered.",
-            ["feed"],
-            registry=registry,
-            multiprocess_mode="livemax",
+            _FEED_AGE, "Since a feed of the snapshot in force was delivered.", ["feed"], registry=registry
         )
         self._feeds: set[str] = set()
         self.clock_behind = Gauge(
             "hashcheck_clock_behind_seconds",
             "How far the wall clock is behind what it was, or behind what was signed.",
             registry=registry,
-            multiprocess_mode="livemax",
         )
-        self.age = Gauge(
-            _AGE,
-            "Since the snapshot in force was built.",
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
+        self.age = Gauge(_AGE, "Since the snapshot in force was built.", registry=registry)
 
         self._requests = _Children(self.requests)
         # What every check adds to is added up here, and put into the metrics after each poll.
@@ -184,15 +167,45 @@ class Metrics:
         for name in self._feeds:
             self.feed_age.labels(name).set(_age(feeds.get(name), now))
 
-    def render(self) -> bytes:
-        """The text exposition, of all workers where there are several."""
-        self.put_in()
-        if MULTIPROCESS_DIR not in os.environ:
-            return generate_latest(_WithoutUnknownAge(self.registry))
-        _forget_dead_workers(Path(os.environ[MULTIPROCESS_DIR]))
-        merged = CollectorRegistry()
-        MultiProcessCollector(merged)  # type: ignore[no-untyped-call]
-        return generate_latest(_WithoutUnknownAge(merged))
+    def report(self) -> list[Family]:
+        """All that was counted, for other processes. No age is given of what this one does not have."""
+        return [
+            Family(
+                metric.name,
+                metric.documentation,
+                metric.type,
+                [
+                    Sample(sample.name, tuple(sorted(sample.labels.items())), sample.value)
+                    for sample in metric.samples
+                    if not sample.name.endswith("_created")
+                    and (metric.name not in _AGES or sample.value >= 0)
+                ],
+                _MERGE.get(metric.name, Merge.SUM),
+            )
+            for metric in self.registry.collect()
+        ]
+
+
+def render(families: Iterable[Family]) -> bytes:
+    """The text exposition."""
+    registry = CollectorRegistry()
+    registry.register(_Given(families))
+    return generate_latest(registry)
+
+
+class _Given(Collector):
+    """Hands merged families to the library that writes them."""
+
+    def __init__(self, families: Iterable[Family]) -> None:
+        self._metrics = []
+        for family in families:
+            metric = Metric(family.name, family.help, family.kind)
+            for sample in family.samples:
+                metric.add_sample(sample.name, dict(sample.labels), sample.value)
+            self._metrics.append(metric)
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics
 
 
 def _age(moment: datetime | None, now: datetime) -> float:
@@ -224,23 +237,3 @@ def _matched(batch: Batch, checked: Checked) -> Counted[str]:
         name = asked.hash_type.name
         found[name] = sum(owner in types and name in types[owner] for owner in asked.owners)
     return found
-
-
-class _WithoutUnknownAge(Collector):
-    """No age is given of what no worker has: a 0 would read as a fresh one."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._registry.collect():
-            if metric.name in _AGES:
-                metric.samples = [sample for sample in metric.samples if sample.value >= 0]
-            yield metric
-
-
-def _forget_dead_workers(directory: Path) -> None:
-    """Drop what dead workers last said of the present; their counts stay."""
-    for pid in {path.stem.rpartition("_")[2] for path in directory.glob("gauge_live*.db")}:
-        if not Path("/proc", pid).exists():
-            mark_process_dead(int(pid), str(directory))  # type: ignore[no-untyped-call]

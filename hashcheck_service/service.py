@@ -29,27 +29,38 @@ from hashcheck_service.checking.plain_batches import warm
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
-from hashcheck_service.metrics import Metrics
+from hashcheck_service.metrics import Metrics, render
 from hashcheck_service.pictures.pool import PicturePool
 from hashcheck_service.problems import from_error, no_snapshot
+from hashcheck_service.processes import messages as m
+from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import Settings
 from hashcheck_service.sync.background import Following
 from hashcheck_service.sync.clock import SteadyClock, utc_now
 from hashcheck_service.web.bodies import Bodies
 
+_METRICS_SECONDS = 5.0
+_POLLS_A_REPORT = 10  # a worker that is killed loses what it counted since its last report
 _TEST_FILES = 2  # matches of reserved hashes are no evidence of anything
 
 
 class Service:
-    """Everything one worker holds. Raises ConfigError or TransportError for keys that cannot be used."""
+    """Everything one worker holds. Raises ConfigError or TransportError for keys that cannot be used.
 
-    def __init__(self, settings: Settings, wall: Callable[[], datetime] = utc_now) -> None:
+    Args:
+        uplink: to the supervisor and the other processes; None where there are none.
+    """
+
+    def __init__(
+        self, settings: Settings, wall: Callable[[], datetime] = utc_now, uplink: Uplink | None = None
+    ) -> None:
         self.settings = settings
         self.policy = settings.policy
         self.test_policy = settings.policy.model_copy(update={"categories": frozenset()})
         self.limits = settings.limits
         self.clock = clock = SteadyClock(wall)
         self.metrics = Metrics()
+        self._polls = 0
         # Taken before the file is read: what changes meanwhile is read again.
         self._keys_stamp = self._keys_refused = _stamp_of(settings.api_keys)
         self.keys = ApiKeys.of(read_keys(settings.api_keys))
@@ -91,6 +102,27 @@ class Service:
         self.streams = Slots(limits.max_streams_in_hand, "streams")
         self.stream_turns = FairQueue(1, weights)
         self.stream_thread = ThreadPoolExecutor(1, "stream", initializer=_lowest_priority)
+        self.stopping = False  # soon: /readyz fails, all else is answered as before
+        self.uplink = uplink
+        if uplink is not None:
+            uplink.on(m.FailReadiness, self._fail_readiness)
+            uplink.on(m.ReportMetrics, self._report_metrics)
+
+    async def render_metrics(self) -> bytes:
+        """The metrics of all processes of this service, as Prometheus reads them. Raises TransportError."""
+        self.metrics.put_in()
+        if self.uplink is None:
+            return render(self.metrics.report())
+        answer = await self.uplink.ask(m.AskMetrics, m.AllMetrics, _METRICS_SECONDS)
+        return render(answer.report)
+
+    def _fail_readiness(self, *_: object) -> None:
+        self.stopping = True
+
+    def _report_metrics(self, *_: object) -> None:
+        if self.uplink is not None:
+            self.metrics.put_in()
+            self.uplink.say(m.Metrics(self.metrics.report()))
 
     def usable(self, snapshot: Snapshot | None) -> Snapshot:
         """`snapshot`, if it may be checked against now; raises Problem 503 for none, or for an expired one
@@ -125,6 +157,7 @@ class Service:
             keys.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keys
+            self._report_metrics()
             await self.following.stop()
             await asyncio.to_thread(self.hit_log.close)
             await asyncio.to_thread(self.test_hit_log.close)
@@ -139,6 +172,9 @@ class Service:
                 await asyncio.to_thread(self._reload_keys)
                 self.metrics.refused_so_far(self.load.refused)
                 self.metrics.put_in()
+                self._polls += 1
+                if self._polls % _POLLS_A_REPORT == 0:
+                    self._report_metrics()
             except Exception as error:
                 log_crash("poll_failed", error, what="keys")
 

@@ -153,9 +153,10 @@ class Server:
         self.key = key
         self.log: list[str] = []
         self._new_line = threading.Condition()
+        self._stopped = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        line = self.wait_for_log(r"Uvicorn running on http://127\.0\.0\.1:(\d+)")
+        line = self.wait_for_log(r'"url": "http://127\.0\.0\.1:(\d+)", "event": "listening"')
         self.url = f"http://127.0.0.1:{line[1]}"
         self.client = self.new_client()
 
@@ -180,6 +181,11 @@ class Server:
                 assert going_on, "\n".join(["no such line:", pattern, *self.log])
                 self._new_line.wait(0.2)
 
+    def workers(self) -> list[int]:
+        """The process ids of the workers that live."""
+        started = re.findall(r'"pid": (\d+).*"event": "worker_started"', "\n".join(self.log))
+        return [int(pid) for pid in started if Path("/proc", pid).exists()]
+
     def check(self, *hashes: Mapping[str, Any], ref: str = "r") -> dict[str, Any]:
         """Check one item; its result."""
         answer = self.client.post("/v1/check", json={"items": [{"ref": ref, "hashes": list(hashes)}]})
@@ -197,9 +203,15 @@ class Server:
         assert isinstance(result, dict)
         return result
 
+    def stop_reading(self) -> None:
+        """Read no more of the log, as a log shipper does that has stopped. For the rest of the test."""
+        self._stopped = True
+
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
+            if self._stopped:
+                return
             with self._new_line:
                 self.log.append(line.rstrip("\n"))
                 self._new_line.notify_all()
@@ -214,7 +226,9 @@ def serving(
     process = subprocess.Popen(
         [
             *(sys.executable, "-W", "error", "-m", "hashcheck_service.cli", "serve"),
-            *("--config", str(site.root / "service.toml"), "--port", "0", *arguments),
+            *("--config", str(site.root / "service.toml"), "--port", "0"),
+            *(() if "--ready-fails-seconds" in arguments else ("--ready-fails-seconds", "0")),
+            *arguments,
         ],
         stderr=subprocess.PIPE,
         text=True,
@@ -224,7 +238,7 @@ def serving(
     try:
         server = Server(process, key)
         workers = int(arguments[arguments.index("--workers") + 1]) if "--workers" in arguments else 1
-        server.wait_for_log("Application startup complete", workers)
+        server.wait_for_log('"worker_ready"', workers)
         eventually(lambda: listening(server.url), "the socket listening", START_SECONDS)
         with server.client:
             yield server

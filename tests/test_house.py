@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from prometheus_client.samples import Sample
 
 from benchmarks import serve_report
 from benchmarks.search_report import NUMBERS, render
@@ -23,6 +22,7 @@ from hashcheck_core.reserved import TEST_HASHES
 from hashcheck_service.checking.reasons import Reason as CheckReason
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
+from hashcheck_service.processes.vitals import Vitals
 from hashcheck_service.settings import Limits, Settings
 from index_builder.config.durations import parse_duration
 from index_builder.config.feed import DELTA_FORMATS
@@ -101,10 +101,9 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def test_every_metric_is_documented_and_no_other() -> None:
     documented = set(re.findall(r"^\| `(hashcheck_\w+)` \|", DOCS["running.md"], re.M))
     metrics = Metrics()
-    samples: list[Sample] = []
-    for kind in metrics.registry.collect():
-        samples.append(Sample(kind.name + ("_total" if kind.type == "counter" else ""), {}, 0))
-    assert {sample.name for sample in samples} == documented
+    kinds = [(kind.name, kind.type) for kind in metrics.registry.collect()]
+    kinds += [(family.name, family.kind) for family in Vitals().families((), 0)]
+    assert {name + ("_total" if kind == "counter" else "") for name, kind in kinds} == documented
 
 
 def test_reasons_formats_and_test_hashes_are_documented() -> None:

@@ -40,7 +40,7 @@ def status_router(service: Service) -> APIRouter:
     async def readyz(request: Request) -> Response:
         context = context_of(request.scope)
         context.route = "/readyz"
-        if service.load.draining:
+        if service.stopping or service.load.draining:
             raise unavailable("draining", "The service is about to stop.", retry_after=1)
         snapshot = service.usable(context.snapshot)
         if not (service.hit_log.ready and service.test_hit_log.ready):
@@ -68,7 +68,7 @@ def status_router(service: Service) -> APIRouter:
         context_of(request.scope).route = "/metrics"
         if not service.settings.metrics_without_key:
             tenant(service, authorization(request.scope))
-        return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(await service.render_metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
 

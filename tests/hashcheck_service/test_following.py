@@ -134,7 +134,7 @@ def test_no_connection_that_idles_and_no_answer_of_before_keeps_a_snapshot(place
     place.point_at(old, 1)
     place.write_settings()
     with serving(place) as server, socket.socket() as idle:
-        maps = Path(f"/proc/{server.process.pid}/maps")
+        maps = Path(f"/proc/{server.workers()[0]}/maps")
         eventually(lambda: f"/{old.name}/" in maps.read_text(), "the first one served")
         idle.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
         idle.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -67,13 +67,13 @@ def test_what_comes_all_at_once_is_answered_or_refused_at_once_each_with_its_own
             raw.sendall(check(server))
             assert answer_of(raw)[0] == 200
         paths = {"/v1/check": BODY, "/v1/check/md5": b"ab" * 16, "/v1/test/check/sha1": b"ab" * 20}
-        os.kill(server.process.pid, signal.SIGSTOP)  # what comes meanwhile waits for it together
+        os.kill(server.workers()[0], signal.SIGSTOP)  # what comes meanwhile waits for it together
         health = connect(server)
         for number, raw in enumerate(connections):
             path, body = list(paths.items())[number % 3]
             raw.sendall(check(server, path, body))
         health.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        os.kill(server.process.pid, signal.SIGCONT)
+        os.kill(server.workers()[0], signal.SIGCONT)
         answers = [answer_of(raw) for raw in connections]
         assert answer_of(health)[0] == 200
         statuses = Counter(status for status, _, _ in answers)
@@ -123,11 +123,11 @@ def test_requests_in_parts_or_of_another_kind_are_answered_under_load_too(
             assert answer_of(other)[0] == 200
         with connect(server) as raw:
             raw.sendall(data[:cut])
-            os.kill(server.process.pid, signal.SIGSTOP)
+            os.kill(server.workers()[0], signal.SIGSTOP)
             for other in others:
                 other.sendall(check(server))
             raw.sendall(data[cut:])
-            os.kill(server.process.pid, signal.SIGCONT)
+            os.kill(server.workers()[0], signal.SIGCONT)
             status, _, body = answer_of(raw)
             assert (status, b"no_match" in body) in ((200, True), (503, False))
         for other in others:

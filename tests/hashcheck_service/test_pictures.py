@@ -31,7 +31,7 @@ def workers(server: Server) -> list[int]:
                 command = (folder / "cmdline").read_bytes()
             except OSError:
                 continue
-            if parent == server.process.pid and b"pictures.worker" in command:
+            if parent in server.workers() and b"pictures.worker" in command:
                 found.append(int(folder.name))
     return found
 

@@ -148,10 +148,8 @@ def test_two_workers_share_a_port_follow_the_pointer_and_add_up_their_metrics(
 def test_a_worker_that_dies_is_replaced_and_the_rest_go_on(new_site: Site) -> None:
     new_site.publish(new_site.build())
     with serving(new_site, "--workers", "2") as server:
-        started = re.compile(r"Started server process \[(\d+)\]")
-        victim = int(started.findall("\n".join(server.log))[0])
-        os.kill(victim, signal.SIGKILL)
-        server.wait_for_log("Application startup complete", 3)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.wait_for_log('"worker_ready"', 3)
         for _ in range(10):
             with server.new_client() as client:
                 assert client.post("/v1/check", json=STRANGER).status_code == 200
@@ -326,7 +324,7 @@ def test_a_stop_leaves_nothing_in_the_temporary_folder(new_site: Site, workers: 
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     with serving(new_site, "--workers", workers, TMPDIR=str(temporary)):
-        assert len(list(temporary.iterdir())) == (workers == "2")
+        assert not list(temporary.iterdir())
     assert list(temporary.iterdir()) == []
 
 
@@ -446,11 +444,11 @@ def test_a_stop_answers_what_is_in_hand(new_site: Site) -> None:
             assert raw.recv(65536).startswith(b"HTTP/1.1 100 ")  # sent when the handler asks for the body
             raw.sendall(body[:10])
             server.process.terminate()
-            server.wait_for_log("Shutting down|Waiting for connections")
+            server.wait_for_log('"stopping"')
             raw.sendall(body[10:])
             answer = raw.recv(65536)
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert server.process.wait(20) in (0, -signal.SIGTERM)
+        assert server.process.wait(20) == 0
 
 
 def test_check_config_says_what_would_be_served(site: Site) -> None:

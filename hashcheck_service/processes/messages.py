@@ -1,0 +1,74 @@
+"""What the supervisor and its children say to each other. Each direction has its own set, so that no process can say
+what is another's to say."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from hashcheck_service.processes.reports import Report
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    pass
+
+
+class Answer(_Message, frozen=True):
+    """The answer to the question of that number."""
+
+    number: int
+
+
+class Alive(_Message, frozen=True):
+    """The child's event loop goes round. Sent about once a second."""
+
+
+class Ready(_Message, frozen=True):
+    """The child has started. A worker waits for `Accept` before it takes connections."""
+
+
+class Accept(_Message, frozen=True):
+    """Take connections."""
+
+
+class FailReadiness(_Message, frozen=True):
+    """The service is about to stop: `/readyz` answers 503 `draining`; everything else goes on."""
+
+
+class StopAccepting(_Message, frozen=True):
+    """Take the connections that are established and wait to be taken, then close the listener."""
+
+
+class Stopped(_Message, frozen=True):
+    """The worker has closed the listener."""
+
+
+class Retire(_Message, frozen=True):
+    """Stop accepting, answer what is in hand within `seconds`, and end."""
+
+    seconds: float
+
+
+class ReportMetrics(_Message, frozen=True):
+    """Send `Metrics`."""
+
+
+class Metrics(_Message, frozen=True):
+    """What the child has counted. Sent when asked, now and then, and at the end."""
+
+    report: Report
+
+
+class AskMetrics(_Message, frozen=True):
+    """What have all processes of this machine counted? Answered by `AllMetrics`."""
+
+    number: int
+
+
+class AllMetrics(Answer, frozen=True):
+    """Of all processes, merged, those that have ended included."""
+
+    report: Report
+
+
+ToWorker: TypeAlias = Accept | FailReadiness | StopAccepting | Retire | ReportMetrics | AllMetrics
+FromWorker: TypeAlias = Alive | Ready | Stopped | Metrics | AskMetrics

@@ -1,0 +1,72 @@
+"""What the supervisor counts of the processes, as metrics."""
+
+import os
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from hashcheck_core import __version__
+from hashcheck_service.processes.children import Child, State
+from hashcheck_service.processes.reports import Family, counter, gauge
+
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Vitals:
+    def __init__(self) -> None:
+        self._started = {"supervisor": time.time()}
+        self._deaths: Counter[tuple[str, str]] = Counter()
+
+    def died(self, child: Child) -> None:
+        """A child ended that should not have."""
+        code = child.process.returncode
+        cause = "hung" if child.killed_for else str(child.death().get("signal", f"exit_{code}"))
+        self._deaths[child.kind, cause] += 1
+
+    def families(self, children: Iterable[Child], dropped_lines: int) -> list[Family]:
+        children = list(children)
+        states = Counter(child.state for child in children if child.kind == "worker")
+        processes = {"supervisor": os.getpid()} | {child.name: child.pid for child in children}
+        started = self._started | {child.name: child.started_time for child in children}
+        return [
+            gauge(
+                "hashcheck_workers",
+                "Worker processes by state.",
+                *(({"state": str(state)}, float(states[state])) for state in State),
+            ),
+            counter(
+                "hashcheck_process_deaths",
+                "Processes that ended and should not have, by cause.",
+                *(({"process": kind, "cause": cause}, float(n)) for (kind, cause), n in self._deaths.items()),
+            ),
+            gauge(
+                "hashcheck_process_resident_bytes",
+                "Memory of each process, what it shares with others included.",
+                *(({"process": name}, float(_resident(pid))) for name, pid in processes.items()),
+            ),
+            gauge(
+                "hashcheck_process_start_timestamp_seconds",
+                "When each process was started.",
+                *(({"process": name}, moment) for name, moment in started.items()),
+            ),
+            gauge(
+                "hashcheck_build_info",
+                "Always 1.",
+                ({"version": __version__, "python": platform.python_version()}, 1.0),
+            ),
+            counter(
+                "hashcheck_log_lines_dropped",
+                "Log lines that nobody read in time.",
+                ({"process": "supervisor"}, float(dropped_lines)),
+            ),
+        ]
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    except OSError:  # it has just ended
+        return 0
