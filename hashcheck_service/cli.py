@@ -18,7 +18,6 @@ from hashcheck_service.admission.api_keys import StoredKey, new_key, read_keys, 
 from hashcheck_service.hit_log import check_writable
 from hashcheck_service.processes.start import become_supervisor
 from hashcheck_service.settings import Settings, load_settings
-from hashcheck_service.sync.dry_run import published_snapshot
 from hashcheck_stores.location import open_store
 
 app = typer.Typer(
@@ -87,6 +86,8 @@ def serve(
 @app.command("check-config")
 def check_config(config: Config, json: Json = False) -> None:
     """Read the settings, the keys and the snapshot in force, and say what would be served."""
+    from hashcheck_service.sync.dry_run import published_snapshot  # it loads all that searches
+
     settings, keys = _checked(config)
     snapshot = published_snapshot(settings, clock())
     unknown = sorted(set(settings.policy.radius) - set(BUILT_IN_TYPES) - set(snapshot.tables))

@@ -5,15 +5,24 @@ codes. Calling that function on our array gives the same answer from the same ma
 file a plain array that every engine, and numpy, can map. See docs/adr/0003-flat-search.md.
 """
 
-import faiss
+from functools import cache
+from types import ModuleType
+
 import numpy as np
 from numpy.typing import NDArray
 
 from hashcheck_core.search.engine import Neighbours, check_queries
 
-# One query uses one thread: the service gets its parallelism from workers and requests. FAISS's default, one
-# thread a core for every call, has them fight.
-faiss.omp_set_num_threads(1)
+
+@cache
+def _faiss() -> ModuleType:
+    """FAISS, loaded when the first engine is made: commands that search nothing need not wait for it."""
+    import faiss
+
+    # One query uses one thread: the service gets its parallelism from workers and requests. FAISS's default, one
+    # thread a core for every call, has them fight.
+    faiss.omp_set_num_threads(1)
+    return faiss
 
 
 class FlatEngine:
@@ -25,6 +34,7 @@ class FlatEngine:
         if codes.dtype != np.uint8 or codes.ndim != 2 or not codes.flags.c_contiguous:
             raise ValueError("codes must be a C-contiguous uint8 array of shape (n, bits // 8)")
         self._codes = codes
+        self._faiss = _faiss()
 
     @property
     def bits(self) -> int:
@@ -45,10 +55,11 @@ class FlatEngine:
     def search(self, queries: NDArray[np.uint8], radius: int) -> Neighbours:
         """See SearchEngine.search. The call holds no lock: FAISS releases the GIL."""
         check_queries(queries, self.bits)
+        faiss = self._faiss
         result = faiss.RangeSearchResult(len(queries))
         if self.rows and len(queries):
             # FAISS answers distances below its radius, the field counts distances up to it.
-            faiss.hamming_range_search(  # type: ignore[attr-defined]
+            faiss.hamming_range_search(
                 faiss.swig_ptr(queries),
                 faiss.swig_ptr(self._codes),
                 len(queries),

@@ -12,7 +12,7 @@ from hashcheck_core.errors import SnapshotFormatError
 from hashcheck_core.search.engine import SearchEngine
 from hashcheck_core.search.exact import SortedEngine
 from hashcheck_core.search.flat import FlatEngine
-from hashcheck_core.search.multi_index.engine import MultiIndexEngine, open_multi_index
+from hashcheck_core.search.multi_index.layout import ENGINE_NAME
 
 
 def open_engine(name: str, parameters: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> SearchEngine:
@@ -24,7 +24,10 @@ def open_engine(name: str, parameters: dict[str, Any], arrays: Mapping[str, NDAr
         return FlatEngine(arrays["codes"])
     if name == SortedEngine.name:
         return SortedEngine(arrays["codes"])
-    if name == MultiIndexEngine.name:
+    if name == ENGINE_NAME:
+        # Its compiler takes half a second to load. Commands that open no such list need not wait for it.
+        from hashcheck_core.search.multi_index.engine import open_multi_index
+
         return open_multi_index(parameters, arrays)
     raise SnapshotFormatError(
         f"The snapshot asks for search engine {name[:40]!r}, which this version does not have.",

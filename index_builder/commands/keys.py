@@ -27,7 +27,9 @@ from index_builder.config.durations import parse_duration
 
 _FIRST_YEARS = timedelta(weeks=104)
 
-keys_app = typer.Typer(help="The keys file: who may sign what, and its succession.", no_args_is_help=True)
+keys_app = typer.Typer(
+    help="The keys file: who may sign what, and its succession.", no_args_is_help=True, add_completion=False
+)
 KeysFileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A keys file.")]
 Public = list[Path] | None
 

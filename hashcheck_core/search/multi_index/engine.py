@@ -18,7 +18,7 @@ from hashcheck_core.errors import SnapshotFormatError
 from hashcheck_core.search.engine import Neighbours, check_queries
 from hashcheck_core.search.multi_index import kernels as k
 from hashcheck_core.search.multi_index.cost import PRICES, expected_nanoseconds, flat_picoseconds
-from hashcheck_core.search.multi_index.layout import Layout
+from hashcheck_core.search.multi_index.layout import ENGINE_NAME, Layout
 from hashcheck_core.search.multi_index.probes import ProbePlan, plan_probes
 from hashcheck_core.search.multi_index.tables import Tables, shapes, tables_are_sound
 
@@ -45,7 +45,7 @@ class _Work:
 class MultiIndexEngine:
     """Exact search over `codes`, uint8 (n, bits / 8), by the tables that `build_tables` made of them."""
 
-    name = "multi_index"
+    name = ENGINE_NAME
 
     def __init__(self, layout: Layout, codes: NDArray[np.uint8], tables: Tables) -> None:
         self.layout = layout

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hashcheck_core.errors import SnapshotFormatError
 
+ENGINE_NAME: Final = "multi_index"
 MAX_CHUNKS: Final = 64
 MAX_ADDRESS_BITS: Final = 28  # a table of 2^28 offsets is a gibibyte
 MAX_CHUNK_RADIUS: Final = 3  # beyond it the probes of one chunk outgrow a flat scan
