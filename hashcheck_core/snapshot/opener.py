@@ -38,7 +38,7 @@ from hashcheck_core.snapshot.manifest import (
 )
 from hashcheck_core.snapshot.pointer import Pointer
 from hashcheck_core.snapshot.signing import MAX_SIGNATURE_BYTES, TrustedKeys
-from hashcheck_core.snapshot.snapshot import Entries, HashTable, Snapshot
+from hashcheck_core.snapshot.snapshot import Entries, HashTable, Snapshot, digests_by_entry
 from hashcheck_core.snapshot.verifier import (
     as_array,
     hash_type_of,
@@ -106,6 +106,7 @@ def open_snapshot(
         signed_by=verified.signed_by,
         tables=MappingProxyType(tables),
         entries=entries,
+        digests=digests_by_entry(tables, manifest.entries.count),
         good_until=pointer.expires_at if pointer is not None else None,
         _maps=tuple(data for mapped in maps for data in mapped),
     )

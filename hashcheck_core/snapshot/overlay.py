@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
 from hashcheck_core.degenerate import is_degenerate
@@ -22,10 +21,17 @@ from hashcheck_core.errors import HashError
 from hashcheck_core.hash_types import BUILT_IN_TYPES, Hash, HashKind, HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID
 from hashcheck_core.search.engine import SearchEngine
-from hashcheck_core.search.exact import SortedEngine, as_keys
+from hashcheck_core.search.exact import SortedEngine
 from hashcheck_core.search.flat import FlatEngine
 from hashcheck_core.snapshot.signed import decode_payload, malformed
-from hashcheck_core.snapshot.snapshot import Entries, HashTable, Listing, Snapshot
+from hashcheck_core.snapshot.snapshot import (
+    Entries,
+    HashTable,
+    Listing,
+    Snapshot,
+    digests_by_entry,
+    places_of,
+)
 
 OVERLAY_FORMAT: Final = "hashcheck-overlay/1"
 MAX_OVERLAY_BYTES: Final = 16 * 1024 * 1024
@@ -121,17 +127,6 @@ def additions_in_force(overlay: Overlay) -> list[Addition]:
     return [addition for addition in overlay.additions if addition.entry not in retracted]
 
 
-def places_of(ids: NDArray[np.uint8], entries: Sequence[str]) -> NDArray[np.uint32]:
-    """The indexes of those of `entries` (ascending) that are among `ids`, uint8 (n, 16) ascending."""
-    if not entries or not len(ids):
-        return np.empty(0, np.uint32)
-    wanted = as_keys(np.frombuffer(bytes.fromhex("".join(entries)), np.uint8).reshape(len(entries), -1))
-    keys = as_keys(ids)
-    at = np.searchsorted(keys, wanted)
-    at = at[at < len(keys)]
-    return at[np.isin(keys[at], wanted)].astype(np.uint32)
-
-
 def _listing(additions: Sequence[Addition]) -> Listing:
     """A small list of its own, searched beside the snapshot."""
     entries = sorted({addition.entry for addition in additions})
@@ -142,14 +137,16 @@ def _listing(additions: Sequence[Addition]) -> Listing:
     for addition in additions:
         value = addition_hash(addition).value
         by_type.setdefault(addition.type, {}).setdefault(value, set()).add(number[addition.entry])
+    tables = {name: _table(BUILT_IN_TYPES[name], rows) for name, rows in by_type.items()}
     return Listing(
-        tables=MappingProxyType({name: _table(BUILT_IN_TYPES[name], rows) for name, rows in by_type.items()}),
+        tables=MappingProxyType(tables),
         entries=Entries(
             np.frombuffer(bytes.fromhex("".join(entries)), np.uint8).reshape(len(entries), -1),
             np.array([codes[Category(first[entry].category)] for entry in entries], np.uint8),
             np.arange(len(entries), dtype=np.uint16),
             tuple((first[entry].source,) for entry in entries),
         ),
+        digests=digests_by_entry(tables, len(entries)),
     )
 
 

@@ -4,10 +4,10 @@ It holds memory-mapped arrays, opens nothing and changes nothing. A request read
 uses that one to its end; a swap is the assignment of another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from hashcheck_core.categories import CATEGORY_CODES, Category
 from hashcheck_core.hash_types import HashType
 from hashcheck_core.search.engine import Neighbours, SearchEngine
+from hashcheck_core.search.exact import as_keys
 from hashcheck_core.snapshot.manifest import Manifest
+
+# The digests that may contradict each other, weakest first. Collisions can be made of the first two.
+DIGEST_TYPES: Final = ("md5", "sha1", "sha256")
+_LINKS_AT_ONCE: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,37 @@ class Entries:
         )
 
 
+def places_of(ids: NDArray[np.uint8], entries: Sequence[str]) -> NDArray[np.uint32]:
+    """The indexes of those of `entries` (ascending) that are among `ids`, uint8 (n, 16) ascending."""
+    if not entries or not len(ids):
+        return np.empty(0, np.uint32)
+    wanted = as_keys(np.frombuffer(bytes.fromhex("".join(entries)), np.uint8).reshape(len(entries), -1))
+    keys = as_keys(ids)
+    at = np.searchsorted(keys, wanted)
+    at = at[at < len(keys)]
+    return at[np.isin(keys[at], wanted)].astype(np.uint32)
+
+
+def digests_by_entry(tables: Mapping[str, HashTable], entries: int) -> NDArray[np.uint8]:
+    """Which of DIGEST_TYPES each entry lists, as bits: 1 for the first of them, 2 for the second, 4 for the third.
+
+    Links lead from a hash to its entries. This is the way back, at one byte an entry.
+    """
+    found = np.zeros(entries, np.uint8)
+    for place, name in enumerate(DIGEST_TYPES):
+        links = tables[name].links if name in tables else _none()
+        for start in range(0, len(links), _LINKS_AT_ONCE):  # in parts, so that other threads get their turn
+            found[links[start : start + _LINKS_AT_ONCE]] |= 1 << place
+    return found
+
+
 def _none() -> NDArray[np.uint32]:
     return np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False, kw_only=True)
 class Listing:
-    """Hashes and what lists them. `tables` by name of hash type.
+    """Hashes and what lists them. `tables` by name of hash type; `digests` as `digests_by_entry` makes them.
 
     `withdrawn`: the entries (indexes, ascending) that are out of force, though their hashes still stand in the
     tables: whoever turns rows into entries leaves these out, or asks `in_force`.
@@ -80,6 +109,7 @@ class Listing:
 
     tables: Mapping[str, HashTable]
     entries: Entries
+    digests: NDArray[np.uint8]
     withdrawn: NDArray[np.uint32] = field(default_factory=_none)
 
     def in_force(self, entries: NDArray[np.uint32]) -> NDArray[np.bool_] | None:
@@ -87,6 +117,11 @@ class Listing:
         if not len(self.withdrawn):
             return None
         return ~np.isin(entries, self.withdrawn)
+
+    def digests_of(self, entry: str) -> int:
+        """Which of DIGEST_TYPES an entry lists, as bits; 0 for an entry that is not here."""
+        at = places_of(self.entries.ids, [entry])
+        return int(self.digests[at[0]]) if len(at) else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES
 from hashcheck_core.hash_types import HashType
-from hashcheck_core.snapshot.overlay import places_of
-from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_core.snapshot.snapshot import Snapshot, places_of
 from index_builder.config.file import BuildConfig
 from index_builder.config.gates import GateSection
 from index_builder.gates import benign, canaries, complete, corroboration, degenerate, drift, known_good
