@@ -1,4 +1,4 @@
-"""Why something could not be checked, by stable codes."""
+"""Why something could not be checked, or not be relied on, by stable codes."""
 
 from enum import StrEnum
 
@@ -17,3 +17,5 @@ class Reason(StrEnum):
     IMAGE_TIMEOUT = "image_timeout"
     ANIMATION = "animation"
     STALE_SNAPSHOT = "stale_snapshot"
+    DIGEST_CONFLICT = "digest_conflict"
+    PROBING_SUSPECTED = "probing_suspected"

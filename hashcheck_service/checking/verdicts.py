@@ -5,10 +5,11 @@
 - `no_match`: every hash was checked against the whole list, and none is on it.
 
 Hashes of all items are searched together, one call for each hash type. The action is that of all categories
-found, also of matches that are too many to be shown.
+found, also of matches that are too many to be shown; an entry that a stronger digest contradicts asks for a review
+at most.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hashcheck_core.categories import CATEGORY_CODES, Category
+from hashcheck_core.hash_types import HashKind
 from hashcheck_core.snapshot.snapshot import Entry, HashTable, Listing, Snapshot
+from hashcheck_service.checking.digest_conflicts import DigestConflicts
 from hashcheck_service.checking.hashes import Batch
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.policy import Action, Policy, Verdict
@@ -28,14 +31,18 @@ _MOST_COLLECTED: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Match:
+    """`asked`: the hash that was asked about, of a perceptual type; None for an exact match."""
+
     entry: Entry
     hash_type: str
     distance: int
+    asked: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`more_matches`: there were more than the policy's max_matches, and the nearest are given."""
+    """`more_matches`: there were more than the policy's max_matches, and the nearest are given. `near`: all perceptual
+    matches that were collected, so also some that are not given."""
 
     ref: str
     verdict: Verdict
@@ -43,6 +50,7 @@ class Result:
     reasons: Sequence[Reason]
     matches: Sequence[Match]
     more_matches: bool
+    near: Sequence[Match] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +65,10 @@ class Search:
 
 
 class Checked(msgspec.Struct, frozen=True, gc=False):
-    """The results that are more than a bare no_match, by the place of the item, ascending; all other items are
-    no_match. And how they were come by."""
+    """What became of `batch`: the results that are more than a bare no_match, by the place of the item, ascending; all
+    other items are no_match. And how they were come by."""
 
+    batch: Batch
     results: Mapping[int, Result]
     searches: Sequence[Search]  # those that were other than planned
 
@@ -75,13 +84,16 @@ def check(snapshot: Snapshot, policy: Policy, batch: Batch, standing: Sequence[R
         _search(listing, policy, batch, found)
     unlisted = _unlisted(snapshot, batch)
     if not (found or batch.reasons or unlisted or standing):  # as nearly always
-        return Checked({}, searches)
+        return Checked(batch, {}, searches)
     odd = range(len(batch.refs)) if standing else sorted({*found, *batch.reasons, *unlisted})
+    conflicts = DigestConflicts(snapshot, batch)
     results = {
-        index: _result(policy, batch, index, found.get(index), (*standing, *unlisted.get(index, ())))
+        index: _result(
+            policy, batch, index, found.get(index), (*standing, *unlisted.get(index, ())), conflicts
+        )
         for index in odd
     }
-    return Checked(results, searches)
+    return Checked(batch, results, searches)
 
 
 def expected_seconds(snapshot: Snapshot, batch: Batch) -> float:
@@ -94,14 +106,17 @@ def expected_seconds(snapshot: Snapshot, batch: Batch) -> float:
 
 @dataclass(slots=True)
 class _Found:
-    """What is listed within the radius and in force: every category, and the nearest matches."""
+    """What is listed within the radius and in force: every category, and the nearest matches. `crowded`: there are
+    more matches than those."""
 
     categories: set[Category] = field(default_factory=set)
     matches: list[Match] = field(default_factory=list)
+    crowded: bool = False
 
     def add(self, other: "_Found") -> None:
         self.categories |= other.categories
         self.matches += other.matches
+        self.crowded |= other.crowded
 
 
 def _search(listing: Listing, policy: Policy, batch: Batch, found: dict[int, _Found]) -> list[Search]:
@@ -121,7 +136,7 @@ def _search(listing: Listing, policy: Policy, batch: Batch, found: dict[int, _Fo
             continue
         rows = np.flatnonzero(np.diff(neighbours.offsets)).tolist()
         for row, items in asked.items_by_row(rows).items():
-            one = _in_force(listing, policy, table, *neighbours.of(row))
+            one = _in_force(listing, policy, table, asked.values[row], *neighbours.of(row))
             if one is not None:
                 for index in items:
                     found.setdefault(index, _Found()).add(one)
@@ -129,10 +144,15 @@ def _search(listing: Listing, policy: Policy, batch: Batch, found: dict[int, _Fo
 
 
 def _in_force(
-    listing: Listing, policy: Policy, table: HashTable, rows: NDArray[Any], distances: NDArray[Any]
+    listing: Listing,
+    policy: Policy,
+    table: HashTable,
+    value: NDArray[np.uint8],
+    rows: NDArray[Any],
+    distances: NDArray[Any],
 ) -> _Found | None:
-    """Of the entries of `rows` (nearest first) all categories in force, and one match for each of the nearest
-    entries, at its least distance: one more than the policy shows, to tell that there are more."""
+    """Of the entries of `rows` (nearest to `value` first) all categories in force, and one match for each of the
+    nearest entries, at its least distance: one more than the policy shows, to tell that there are more."""
     starts = table.offsets[rows].astype(np.int64)
     counts = table.offsets[rows + 1].astype(np.int64) - starts
     # Row by row, the places in `links` from its start on: a running number, less where its row began.
@@ -153,22 +173,47 @@ def _in_force(
     nearest, first = np.unique(entries[chosen], return_index=True)
     at = at[chosen][first]
     shown = np.argsort(at, kind="stable")[: policy.max_matches + 1]
-    matches = [Match(listing.entries.entry(int(nearest[i])), table.hash_type.name, int(at[i])) for i in shown]
-    return _Found(categories, matches)
+    near = value.tobytes() if table.hash_type.kind is HashKind.PERCEPTUAL else None
+    name = table.hash_type.name
+    matches = [Match(listing.entries.entry(int(nearest[i])), name, int(at[i]), near) for i in shown]
+    return _Found(categories, matches, len(nearest) > len(shown))
 
 
 def _result(
-    policy: Policy, batch: Batch, index: int, found: _Found | None, more_reasons: Sequence[Reason]
+    policy: Policy,
+    batch: Batch,
+    index: int,
+    found: _Found | None,
+    more_reasons: Sequence[Reason],
+    conflicts: DigestConflicts,
 ) -> Result:
     nearest: dict[tuple[str, str], Match] = {}
     for match in sorted(found.matches if found else (), key=lambda m: (m.distance, m.hash_type, m.entry.id)):
         nearest.setdefault((match.entry.id, match.hash_type), match)
     kept = list(nearest.values())[: policy.max_matches]
     given = {*batch.reasons.get(index, ()), *more_reasons}
-    reasons = sorted(given - {Reason.TYPE_NOT_LISTED} if kept else given)
+    firm: Set[Category] = found.categories if found else set()
+    doubtful: Set[Category] = set()
+    if kept:
+        given.discard(Reason.TYPE_NOT_LISTED)
+    if found and not found.crowded and (contradicted := _contradicted(nearest, index, conflicts)):
+        given.add(Reason.DIGEST_CONFLICT)
+        firm = {match.entry.category for match in nearest.values() if match.entry.id not in contradicted}
+        doubtful = found.categories - firm
+    reasons = sorted(given)
     verdict = Verdict.MATCH if kept else Verdict.UNKNOWN if reasons else Verdict.NO_MATCH
-    action = policy.action(verdict, found.categories if found else ())
-    return Result(batch.refs[index], verdict, action, reasons, kept, len(nearest) > len(kept))
+    action = policy.action(verdict, firm, doubtful)
+    near = [match for match in nearest.values() if match.asked is not None]
+    return Result(batch.refs[index], verdict, action, reasons, kept, len(nearest) > len(kept), near)
+
+
+def _contradicted(
+    nearest: Mapping[tuple[str, str], Match], index: int, conflicts: DigestConflicts
+) -> set[str]:
+    types: dict[str, set[str]] = {}
+    for entry, hash_type in nearest:
+        types.setdefault(entry, set()).add(hash_type)
+    return conflicts.of(index, types)
 
 
 def _unlisted(snapshot: Snapshot, batch: Batch) -> dict[int, tuple[Reason, ...]]:
