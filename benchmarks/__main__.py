@@ -15,6 +15,7 @@ NAMES = {
     "full_serve": "all of serving in one run, for docs/performance.md",
     "soak": "minutes of swaps, bad and slow callers and killed workers: nothing wrong, nothing lost",
     "images": "pictures a second beside Pillow's decode, and bits off the reference",
+    "probing": "what a tenant reads off the answers until it is noticed, false alarms, cost",
     "in_process": "what the service's own code costs a request, and where",
 }
 

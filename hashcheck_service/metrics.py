@@ -14,7 +14,6 @@ from prometheus_client.registry import Collector
 
 from hashcheck_core.snapshot.overlay import Overlay
 from hashcheck_core.snapshot.snapshot import Snapshot
-from hashcheck_service.checking.hashes import Batch
 from hashcheck_service.checking.verdicts import Checked
 from hashcheck_service.processes.reports import Family, Merge, Sample
 
@@ -54,6 +53,12 @@ class Metrics:
         )
         self.beyond_plan = Counter(
             "hashcheck_beyond_plan", "Queries at a radius above the planned one.", ["type"], registry=registry
+        )
+        self.probing = Counter(
+            "hashcheck_probing_suspected",
+            "Alarms that a tenant feels its way to a listed hash.",
+            ["tenant"],
+            registry=registry,
         )
         self.requests = Histogram(
             "hashcheck_request_seconds",
@@ -110,8 +115,9 @@ class Metrics:
         self.answers += 1
         self._requests[route, status].observe(seconds)
 
-    def checked(self, batch: Batch, checked: Checked) -> None:
+    def checked(self, checked: Checked) -> None:
         """Items by verdict; hashes by type and by what became of them; searches that scanned the whole list."""
+        batch = checked.batch
         for search in checked.searches:
             if search.scanned:
                 self.flat_scans.labels(search.hash_type).inc(search.scanned)
@@ -123,7 +129,7 @@ class Metrics:
         if checked.results:
             for result in checked.results.values():
                 self._checks[(str(result.verdict),)] += 1
-            matched = _matched(batch, checked)
+            matched = _matched(checked)
         for asked in batch.asked:
             name = asked.hash_type.name
             if found := matched.get(name, 0):
@@ -225,7 +231,7 @@ class _Children(dict[tuple[object, ...], Any]):
         return child
 
 
-def _matched(batch: Batch, checked: Checked) -> Counted[str]:
+def _matched(checked: Checked) -> Counted[str]:
     """By type, the hashes of items that matched by that type."""
     found: Counted[str] = Counted()
     types = {
@@ -233,7 +239,7 @@ def _matched(batch: Batch, checked: Checked) -> Counted[str]:
         for place, result in checked.results.items()
         if result.matches
     }
-    for asked in batch.asked:
+    for asked in checked.batch.asked:
         name = asked.hash_type.name
         found[name] = sum(owner in types and name in types[owner] for owner in asked.owners)
     return found

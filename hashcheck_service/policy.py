@@ -24,6 +24,20 @@ class Action(StrEnum):
     BLOCK = "block"
 
 
+class Probing(StrEnum):
+    """What becomes of a tenant that seems to feel for a listed hash: told, or also not answered near what it asked."""
+
+    ALARM = "alarm"
+    ENFORCE = "enforce"
+
+
+class NearMatches(StrEnum):
+    """What an answer tells of a perceptual match: all, or the entry alone."""
+
+    FULL = "full"
+    ENTRY = "entry"
+
+
 _SEVERITY = list(Action)
 
 
@@ -38,6 +52,8 @@ class Policy(BaseModel):
     match_actions: Mapping[Category, Action] = Field(default_factory=dict)
     unknown_action: Action = Action.REVIEW
     show_distance: bool = False
+    near_matches: NearMatches = NearMatches.FULL
+    probing: Probing = Probing.ALARM
     # A dense family can hold thousands of entries; a caller acts on the first.
     max_matches: Annotated[int, Field(ge=1, le=1000)] = 20
 
@@ -57,11 +73,23 @@ class Policy(BaseModel):
         """The radius for a type, in bits; a configured one never exceeds the type's largest."""
         return min(self.radius.get(hash_type.name, hash_type.radius), hash_type.max_radius)
 
-    def action(self, verdict: Verdict, categories: Iterable[Category]) -> Action:
-        """The action for a verdict; for a match the severest of its categories' actions."""
+    def action(
+        self, verdict: Verdict, categories: Iterable[Category], doubtful: Iterable[Category] = ()
+    ) -> Action:
+        """The action for a verdict; for a match the severest of its categories' actions.
+
+        Args:
+            doubtful: categories of entries that match, and that something contradicts: a review at most.
+        """
         if verdict is Verdict.NO_MATCH:
             return Action.ALLOW
         if verdict is Verdict.UNKNOWN:
             return self.unknown_action
-        actions = [self.match_actions.get(category, Action.BLOCK) for category in categories]
+        actions = [self._of_match(category) for category in categories]
+        actions += [
+            min(self._of_match(category), Action.REVIEW, key=_SEVERITY.index) for category in doubtful
+        ]
         return max(actions, key=_SEVERITY.index, default=Action.BLOCK)
+
+    def _of_match(self, category: Category) -> Action:
+        return self.match_actions.get(category, Action.BLOCK)

@@ -31,6 +31,7 @@ from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics, render
 from hashcheck_service.pictures.pool import PicturePool
+from hashcheck_service.probing.guard import Guard
 from hashcheck_service.problems import from_error, no_snapshot
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.uplink import Uplink
@@ -76,6 +77,7 @@ class Service:
             keep_files=_TEST_FILES,
             prefix="test-hits",
         )
+        self.guard = Guard(self.following.state.near_matches, self.metrics.probing, clock)
         limits = settings.limits
         weights = {name: tenant.weight for name, tenant in settings.tenants.items()}
         self.quota = Quota(UsageTable(self.following.state.usage, len(Kind)), settings.quotas)
@@ -86,6 +88,7 @@ class Service:
             self.quota,
             self.hit_log,
             self.test_hit_log,
+            self.guard,
             self.metrics,
             clock,
             self.standing,
@@ -149,6 +152,7 @@ class Service:
         """Load the first snapshot, then follow the store and the key file until the end."""
         self.hit_log.start()
         self.test_hit_log.start()
+        self.guard.start()
         await self.following.start()
         keys = asyncio.create_task(self._follow_keys())
         try:
@@ -161,6 +165,7 @@ class Service:
             await self.following.stop()
             await asyncio.to_thread(self.hit_log.close)
             await asyncio.to_thread(self.test_hit_log.close)
+            await asyncio.to_thread(self.guard.close)
             self.checker.close()
             self.stream_thread.shutdown()
             await self.picture_pool.close()

@@ -24,10 +24,12 @@ from hashcheck_service.admission.slots import Slots
 from hashcheck_service.checking.hashes import Batch
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.checking.schema import MatchOut, ResultOut
-from hashcheck_service.checking.verdicts import Checked, Result, check, expected_seconds
+from hashcheck_service.checking.shown import shown
+from hashcheck_service.checking.verdicts import Checked, Result, expected_seconds
 from hashcheck_service.hit_log import HitLog, HitRecord
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
+from hashcheck_service.probing.guard import Guard
 from hashcheck_service.web.request_ids import new_id
 
 T = TypeVar("T")
@@ -55,6 +57,7 @@ class Checker:
         quota: Quota,
         hit_log: HitLog,
         test_hit_log: HitLog,
+        guard: Guard,
         metrics: Metrics,
         clock: Callable[[], datetime],
         standing: Callable[[Snapshot], tuple[Reason, ...]],
@@ -70,6 +73,7 @@ class Checker:
         self._quota = quota
         self._hit_log = hit_log
         self._test_hit_log = test_hit_log
+        self._guard = guard
         self._metrics = metrics
         self._clock = clock
         self._standing = standing
@@ -116,28 +120,29 @@ class Checker:
             raise self._hit_log.refusal
         self._quota.spend(tenant, kind, asked.hashes)
         if threads is None and (seconds := expected_seconds(asked.snapshot, asked.batch)) <= INLINE_SECONDS:
-            checked = self._search(asked)
+            checked = self._search(tenant, asked)
         elif threads is None:
             with self._waiting.held(tenant, min(seconds, self._most_charged)):
-                checked = await self.in_thread(tenant, seconds, partial(self._search, asked))
+                checked = await self.in_thread(tenant, seconds, partial(self._search, tenant, asked))
         else:
-            checked = await _in_thread(threads, partial(self._search, asked))
+            checked = await _in_thread(threads, partial(self._search, tenant, asked))
         if not checked.results:  # as nearly always
-            self._metrics.checked(asked.batch, checked)
+            self._metrics.checked(checked)
             return {}
         answers = {place: _answer(result, asked.policy) for place, result in checked.results.items()}
         if any(answer.matches for answer in answers.values()):
             await self._record(tenant, request_id, asked, checked.results, answers)
-        self._metrics.checked(asked.batch, checked)
-        return answers
+        self._metrics.checked(checked)
+        return {place: shown(checked.results[place], answer, asked.policy) for place, answer in answers.items()}
 
     async def in_thread(self, tenant: str, seconds: float, work: Callable[[], T]) -> T:
         """Do in a thread what would hold up the event loop, when it is the tenant's turn. `seconds`: expected."""
         async with self._queue.turn(tenant, seconds):
             return await _in_thread(self._threads, work)
 
-    def _search(self, asked: Asked) -> Checked:
-        return check(asked.snapshot, asked.policy, asked.batch, self._standing(asked.snapshot))
+    def _search(self, tenant: str, asked: Asked) -> Checked:
+        standing = self._standing(asked.snapshot)
+        return self._guard.check(tenant, asked.snapshot, asked.policy, asked.batch, standing)
 
     async def _record(
         self,
@@ -158,7 +163,7 @@ class Checker:
                 snapshot=asked.snapshot.id,
                 entry=out.entry,
                 category=out.category,
-                type=out.type,
+                type=match.hash_type,
                 distance=match.distance,
             )
             for place, answer in answers.items()
@@ -185,12 +190,12 @@ async def _in_thread(threads: Executor, work: Callable[[], T]) -> T:
 def _answer(result: Result, policy: Policy) -> ResultOut:
     matches = [
         MatchOut(
-            new_id(),
-            match.entry.id,
-            match.hash_type,
-            match.entry.category,
-            match.entry.sources,
-            match.distance if policy.show_distance else msgspec.UNSET,
+            match_id=new_id(),
+            entry=match.entry.id,
+            type=match.hash_type,
+            category=match.entry.category,
+            sources=match.entry.sources,
+            distance=match.distance if policy.show_distance else msgspec.UNSET,
         )
         for match in result.matches
     ]

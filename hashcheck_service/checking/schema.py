@@ -53,10 +53,12 @@ class SnapshotRef(msgspec.Struct, frozen=True):
     overlay: int
 
 
-class MatchOut(msgspec.Struct, frozen=True):
+class MatchOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Without `type`: a perceptual match of which the policy shows the entry alone."""
+
     match_id: str
     entry: str
-    type: str
+    type: str | msgspec.UnsetType = msgspec.UNSET
     category: str
     sources: tuple[str, ...]
     distance: int | msgspec.UnsetType = msgspec.UNSET

@@ -6,6 +6,7 @@
     fetching.json                   how the worker that fetches is getting on
     lock                            held by that worker
     usage                           what each tenant has used in the minute that runs
+    near-matches/<number>.jsonl     what workers tell each other of near matches (hashcheck_service.probing.journal)
     pinned                          the pointer an admin holds this machine to, if there is one
     workers/<pid>.json              what each worker serves
 
@@ -61,6 +62,7 @@ class State:
         self.root = root
         self.snapshots = root / "snapshots"
         self.usage = root / "usage"
+        self.near_matches = root / "near-matches"
         self._workers = root / "workers"
         self._told: Worker | None = None
         self._lock: int | None = None
