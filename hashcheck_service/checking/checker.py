@@ -133,7 +133,9 @@ class Checker:
         if any(answer.matches for answer in answers.values()):
             await self._record(tenant, request_id, asked, checked.results, answers)
         self._metrics.checked(checked)
-        return {place: shown(checked.results[place], answer, asked.policy) for place, answer in answers.items()}
+        return {
+            place: shown(checked.results[place], answer, asked.policy) for place, answer in answers.items()
+        }
 
     async def in_thread(self, tenant: str, seconds: float, work: Callable[[], T]) -> T:
         """Do in a thread what would hold up the event loop, when it is the tenant's turn. `seconds`: expected."""

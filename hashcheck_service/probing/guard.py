@@ -48,6 +48,8 @@ class Guard:
         self._surroundings: dict[str, tuple[int, int, Surroundings | None]] = {}
 
     def start(self) -> None:
+        """Take in what was seen before this worker started, and begin to tell others."""
+        self._hear(self._seconds(), answered=True)
         self._journal.start()
 
     def close(self) -> None:

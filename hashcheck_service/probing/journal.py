@@ -1,8 +1,8 @@
 """Tells all workers of a machine of the near matches that each of them sees, also over a restart.
 
-Files of lines in the state directory, one JSON array a near match. Each worker appends to the file of the half day, and
-reads on where it last stopped. Appending is atomic, so no worker waits for another. Writing is done in a thread, for a
-disk may stand still. Files older than a day are removed.
+Files of lines in the state directory, one JSON array a near match. Each worker appends to the newest file, and reads on
+where it last stopped. Appending is atomic, so no worker waits for another. Writing is done in a thread, for a disk may
+stand still. A file is removed when all in it is older than a day, at a start or when another is begun.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from hashcheck_core.snapshot.files import transport_error
 from hashcheck_service.logs import log
 from hashcheck_service.probing.edge_counter import DAY_SECONDS, NearMatch
 
-_FILE_SECONDS: Final = DAY_SECONDS // 2
-# Some 200,000 near matches in half a day. Of what is beyond, each worker knows what it saw itself.
+_FILE_SECONDS: Final = DAY_SECONDS // 4
+# Some 200,000 near matches. Of what is beyond, each worker knows what it saw itself.
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _MOST_WAITING: Final = 10_000
 _READ_BYTES: Final = 256 * 1024
@@ -44,7 +44,7 @@ class Journal:
         self._waiting: queue.Queue[NearMatch | None] = queue.Queue(_MOST_WAITING)
         self._thread = threading.Thread(target=self._write_all, name="near-matches", daemon=True)
         self._readers: dict[int, _Reader] = {}
-        self._written = 0  # the number of the file last written
+        self._newest = 0  # the number of the newest file there was
         self._failed = False
 
     def start(self) -> None:
@@ -81,8 +81,9 @@ class Journal:
             except OSError as error:
                 self._fail(error.strerror or type(error).__name__)
             reader.ended |= now > (number + 1) * _FILE_SECONDS + _LATE_SECONDS
-        for number in [number for number in self._readers if number < oldest]:
-            self._readers.pop(number).close()
+        if newest != self._newest:
+            self._newest = newest
+            self._remove_before(oldest)
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number}.jsonl"
@@ -105,7 +106,7 @@ class Journal:
         descriptor = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_APPEND | _FLAGS, 0o600)
         try:
             if os.fstat(descriptor).st_size >= _MOST_BYTES:
-                self._fail("the file of this half day is full")
+                self._fail("the file of these hours is full")
                 return
             # In one write, for between two there may be another worker's. A line end comes first, for that worker may
             # have died in the middle of a line.
@@ -113,11 +114,14 @@ class Journal:
         finally:
             os.close(descriptor)
         self._failed = False
-        if number != self._written:
-            self._written = number
-            for path in self._directory.glob("*.jsonl"):
-                if path.stem.isdecimal() and int(path.stem) < number - DAY_SECONDS // _FILE_SECONDS:
-                    path.unlink(missing_ok=True)
+
+    def _remove_before(self, oldest: int) -> None:
+        for number in [number for number in self._readers if number < oldest]:
+            self._readers.pop(number).close()
+        for path in self._directory.glob("*.jsonl"):
+            if path.stem.isdecimal() and int(path.stem) < oldest:
+                with contextlib.suppress(OSError):  # another worker was first
+                    path.unlink()
 
     def _fail(self, why: str) -> None:
         """Tell it once, until it works again."""

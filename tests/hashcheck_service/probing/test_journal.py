@@ -110,7 +110,7 @@ def test_a_directory_that_is_gone_stops_no_check_and_is_told(new: New, tmp_path:
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "directory"])
 def test_no_waiting_for_a_file_that_is_none(new: New, tmp_path: Path, make: Callable[[Path], None]) -> None:
     one = new()
-    make(tmp_path / "near" / f"{NOON // (DAY_SECONDS // 2)}.jsonl")
+    make(tmp_path / "near" / f"{NOON // (DAY_SECONDS // 4)}.jsonl")
     with capture_logs():
         one.tell(near(1))
         assert list(one.heard(NOON)) == []
