@@ -1,27 +1,37 @@
-# The service in a slim image: no compiler, not root, nothing to write but the hit log and /tmp.
-#   docker build -t hashcheck .
+# The service in a slim image: no compiler, no pip of its own, not root, nothing to write but the hit log, the state and
+# /tmp. The base image has no default: name it by its digest, as docs/supply-chain.md tells.
+#   scripts/image python:3.13-slim@sha256:... hashcheck
 #   docker run --user "$(id -u):$(id -g)" --read-only --tmpfs /tmp -v ./site:/site:ro -v ./hits:/hits -v ./state:/state \
 #     -e HASHCHECK_HIT_LOG=/hits -e HASHCHECK_STATE=/state -p 127.0.0.1:8080:8080 hashcheck
 # Without --user it is 65534 (nobody), who must then own the key file, ./hits and ./state. See docs/running.md.
+ARG PYTHON_IMAGE
 
-FROM python:3.13-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
+# Two environments: /build has pip and what builds a wheel, and stays behind; /venv goes into the image.
+RUN python -m venv /build && python -m venv --without-pip /venv
 COPY requirements-build.txt requirements.txt ./
-RUN python -m venv /venv
-RUN /venv/bin/python -m pip install --require-hashes -r requirements-build.txt
-RUN /venv/bin/python -m pip install --require-hashes --no-build-isolation -r requirements.txt
+RUN /build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements-build.txt
+RUN /build/bin/python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: -r requirements.txt
 COPY pyproject.toml README.md LICENSE openapi.yaml ./
 COPY hashcheck_core hashcheck_core
 COPY hashcheck_stores hashcheck_stores
 COPY index_builder index_builder
 COPY hashcheck_service hashcheck_service
-RUN /venv/bin/python -m pip install --no-deps --no-build-isolation .
+RUN /build/bin/python -m hatchling build --target wheel --directory /wheel
+RUN /build/bin/python -m pip --python /venv/bin/python install --no-deps /wheel/*.whl
+RUN /build/bin/python -m pip --python /venv/bin/python check
+# Not with a picture decoder that is known to be vulnerable.
+RUN /venv/bin/hashcheck-service decoders
 ENV NUMBA_CACHE_DIR=/kernels
 # -P: the installed package and not the copy in this folder, for kernels are kept by the path of their source
 RUN /venv/bin/python -P -m hashcheck_core.search.multi_index.warm
-RUN /venv/bin/python -m pip uninstall --yes cython setuptools wheel hatchling editables
 
-FROM python:3.13-slim
+FROM ${PYTHON_IMAGE}
+ARG PYTHON_IMAGE
+LABEL org.opencontainers.image.title="hashcheck" \
+  org.opencontainers.image.licenses="Apache-2.0" \
+  org.opencontainers.image.base.name="${PYTHON_IMAGE}"
 COPY --from=build /venv /venv
 COPY --from=build /kernels /kernels
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/kernels

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hashcheck_core.command_line import clock, run
-from hashcheck_core.errors import ConfigError, SnapshotError
+from hashcheck_core.errors import ConfigError, DataError, SnapshotError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
@@ -115,6 +115,50 @@ def check_config(config: Config, json: Json = False) -> None:
     console.print(
         f"Categories in force: {', '.join(categories)}. Tenants: {len({key.name for key in keys})}."
     )
+
+
+@app.command()
+def decoders(json: Json = False) -> None:
+    """The versions of the native libraries that decode pictures, and whether one is known to be vulnerable.
+
+    Exits 1 where one is, or where a version cannot be found. A fault that no release mends yet is shown and does not
+    count: only the fence around the decoders holds it.
+    """
+    from hashcheck_core.images.native_libraries import compared, installed_versions, known_faults
+
+    table = known_faults()
+    libraries = compared(table, installed_versions())
+    if json:
+        rows = [
+            {
+                "name": library.faults.name,
+                "carried_by": library.faults.carried_by,
+                "version": library.version or None,
+                "minimum": library.faults.minimum,
+                "good": not library.trouble,
+                "fixed": library.faults.fixed,
+                "not_yet_fixed": library.faults.not_yet_fixed or None,
+                "source": library.faults.source,
+            }
+            for library in libraries
+        ]
+        summary = {"renewed": table.renewed, "libraries": rows}
+        sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
+    else:
+        shown = Table("library", "in", "installed", "oldest good", title=f"Table of {table.renewed}")
+        for library in libraries:
+            faults = library.faults
+            shown.add_row(faults.name, faults.carried_by, library.version or "not found", faults.minimum)
+        console = Console()
+        console.print(shown)
+        for library in libraries:
+            if library.faults.not_yet_fixed:
+                console.print(f"{library.faults.name}: {library.faults.not_yet_fixed}", markup=False)
+    troubles = [library.trouble for library in libraries if library.trouble]
+    if troubles:
+        raise DataError(
+            " ".join(troubles), next_step="Install the versions of a newer lock file, or build a newer image."
+        )
 
 
 @keys_app.command("add")

@@ -219,13 +219,18 @@ class Server:
 
 @contextmanager
 def serving(
-    site: Site, *arguments: str, key: str = "", cwd: Path | None = None, **environment: str
+    site: Site,
+    *arguments: str,
+    key: str = "",
+    cwd: Path | None = None,
+    python: str | Path = sys.executable,
+    **environment: str,
 ) -> Iterator[Server]:
-    """The service of a site, stopped at the end. It is started in the folder `cwd`."""
+    """The service of a site, stopped at the end. `python` runs it, in the folder `cwd`."""
     key = key or site.add_key()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-W", "error", "-m", "hashcheck_service.cli", "serve"),
+            *(str(python), "-W", "error", "-m", "hashcheck_service.cli", "serve"),
             *("--config", str(site.root / "service.toml"), "--port", "0"),
             *(() if "--ready-fails-seconds" in arguments else ("--ready-fails-seconds", "0")),
             *arguments,
