@@ -123,7 +123,9 @@ def main() -> None:
     for descriptor in (options.channel, options.listener):
         os.set_inheritable(descriptor, False)
     configure()
-    channel: Channel[m.ToWorker] = Channel(socket.socket(fileno=options.channel), m.ToWorker)
+    channel: Channel[m.ToWorker] = Channel(
+        socket.socket(fileno=options.channel), m.ToWorker, take_descriptors=True
+    )
     uplink = Uplink(channel)
     try:
         app = worker_app(load_settings(Path(options.config)), uplink)
