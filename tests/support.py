@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -219,12 +219,19 @@ class Server:
 
 @contextmanager
 def serving(
-    site: Site, *arguments: str, key: str = "", cwd: Path | None = None, **environment: str
+    site: Site,
+    *arguments: str,
+    key: str = "",
+    cwd: Path | None = None,
+    prefix: Sequence[str] = (),
+    **environment: str,
 ) -> Iterator[Server]:
-    """The service of a site, stopped at the end. It is started in the folder `cwd`."""
+    """The service of a site, stopped at the end. It is started in the folder `cwd`, by the command `prefix` if there
+    is one."""
     key = key or site.add_key()
     process = subprocess.Popen(
         [
+            *prefix,
             *(sys.executable, "-W", "error", "-m", "hashcheck_service.cli", "serve"),
             *("--config", str(site.root / "service.toml"), "--port", "0"),
             *(() if "--ready-fails-seconds" in arguments else ("--ready-fails-seconds", "0")),

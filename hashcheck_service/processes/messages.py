@@ -19,7 +19,15 @@ class Answer(_Message, frozen=True):
 
 
 class Alive(_Message, frozen=True):
-    """The child's event loop goes round. Sent about once a second."""
+    """The child's event loop goes round. Sent about once a second.
+
+    Of a worker: how many connections it holds, and since it said so last, how many it closed to make room and how often
+    there was none.
+    """
+
+    connections: int = 0
+    closed: int = 0
+    pauses: int = 0
 
 
 class Ready(_Message, frozen=True):

@@ -139,6 +139,8 @@ class Supervisor:
                     child.accepts = True
                 seconds = round(child.heard_at - child.started_at, 1)
                 self._log("info", f"{child.kind}_ready", child, seconds=seconds)
+            case m.Alive():
+                self._vitals.heard(child, message)
             case m.Stopped():
                 child.accepts = False
             case m.Offered():
