@@ -16,13 +16,14 @@ NAMES = {
     "soak": "minutes of swaps, bad and slow callers and killed workers: nothing wrong, nothing lost",
     "images": "pictures a second beside Pillow's decode, and bits off the reference",
     "probing": "what a tenant reads off the answers until it is noticed, false alarms, cost",
+    "served_memory": "search on mapped files beside sealed memory, with small and huge pages",
     "in_process": "what the service's own code costs a request, and where",
 }
 
 
 def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
-        lines = [f"  {name:11} {what}" for name, what in NAMES.items()]
+        lines = [f"  {name:13} {what}" for name, what in NAMES.items()]
         sys.exit("\n".join(["usage: scripts/bench NAME [--help]", "", *lines]))
     name = sys.argv.pop(1)
     sys.argv[0] = f"scripts/bench {name}"

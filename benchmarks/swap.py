@@ -113,7 +113,7 @@ def memory(server: Server, store: Path) -> dict[str, float]:
     }
     mapped = 0
     for line in Path(f"/proc/{server.workers()[0]}/maps").read_text().splitlines():
-        if ".bin" in line and "/snapshots/" in line:
+        if "memfd:hashcheck-" in line:
             low, high = line.split()[0].split("-")
             mapped += int(high, 16) - int(low, 16)
     private = kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]

@@ -22,6 +22,7 @@ _NO_MATCH: Final = ("no_match",)
 _AGE = "hashcheck_snapshot_age_seconds"
 _OVERLAY_AGE = "hashcheck_overlay_age_seconds"
 _FEED_AGE = "hashcheck_feed_age_seconds"
+_VERIFIED = "hashcheck_list_verified_timestamp_seconds"
 _AGES = frozenset({_AGE, _OVERLAY_AGE, _FEED_AGE})
 # Of several workers the worst is shown: the lowest version, the nearest expiry, the greatest age. Else the sum.
 _MERGE: Final[Mapping[str, Merge]] = MappingProxyType(
@@ -31,6 +32,7 @@ _MERGE: Final[Mapping[str, Merge]] = MappingProxyType(
         "hashcheck_overlay_sequence": Merge.LOWEST,
         "hashcheck_overlay_retractions": Merge.LOWEST,
         "hashcheck_clock_behind_seconds": Merge.HIGHEST,
+        _VERIFIED: Merge.HIGHEST,
         **dict.fromkeys(_AGES, Merge.HIGHEST),
     }
 )
@@ -103,6 +105,15 @@ class Metrics:
             "How far the wall clock is behind what it was, or behind what was signed.",
             registry=registry,
         )
+        self.incidents = Counter(
+            "hashcheck_list_incidents",
+            "What was served was found not to be as signed.",
+            ["found_by"],
+            registry=registry,
+        )
+        self.list_verified = Gauge(
+            _VERIFIED, "When all of what is served was last hashed and found as signed.", registry=registry
+        )
         self.age = Gauge(_AGE, "Since the snapshot in force was built.", registry=registry)
 
         self._requests = _Children(self.requests)
@@ -173,6 +184,12 @@ class Metrics:
         for name in self._feeds:
             self.feed_age.labels(name).set(_age(feeds.get(name), now))
 
+    def incident(self, found_by: str) -> None:
+        self.incidents.labels(found_by).inc()
+
+    def verified(self, now: datetime) -> None:
+        self.list_verified.set(now.timestamp())
+
     def report(self) -> list[Family]:
         """All that was counted, for other processes. No age is given of what this one does not have."""
         return [
@@ -190,6 +207,11 @@ class Metrics:
             )
             for metric in self.registry.collect()
         ]
+
+
+def report_of_sync(metrics: Metrics) -> list[Family]:
+    """Of the process that serves nothing: what it counted, and when the list was verified."""
+    return [family for family in metrics.report() if family.kind != "gauge" or family.name == _VERIFIED]
 
 
 def render(families: Iterable[Family]) -> bytes:

@@ -74,6 +74,12 @@ def no_snapshot() -> Problem:
     return unavailable("no_snapshot", "No verified snapshot is loaded, so nothing can be checked.")
 
 
+def list_differs() -> Problem:
+    return unavailable(
+        "served_list_differs", "What was served is not what was signed. It is out of force and made anew."
+    )
+
+
 def from_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
     """The problem for what goes by the name of its status: no such path, method not allowed and the like."""
     phrase = HTTPStatus(status).phrase

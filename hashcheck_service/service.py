@@ -32,7 +32,7 @@ from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics, render
 from hashcheck_service.pictures.pool import PicturePool
 from hashcheck_service.probing.guard import Guard
-from hashcheck_service.problems import from_error, no_snapshot
+from hashcheck_service.problems import from_error, list_differs, no_snapshot
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import Settings
@@ -65,7 +65,7 @@ class Service:
         # Taken before the file is read: what changes meanwhile is read again.
         self._keys_stamp = self._keys_refused = _stamp_of(settings.api_keys)
         self.keys = ApiKeys.of(read_keys(settings.api_keys))
-        self.following = Following(settings, self.metrics, clock)
+        self.following = Following(settings, self.metrics, clock, uplink)
         self.follower = self.following.follower
         self.hit_log = HitLog(
             settings.hit_log, file_bytes=settings.hit_log_file_bytes, keep_files=settings.hit_log_files
@@ -131,7 +131,7 @@ class Service:
         """`snapshot`, if it may be checked against now; raises Problem 503 for none, or for an expired one
         unless the operator chose `serve_stale`."""
         if snapshot is None:
-            raise no_snapshot()
+            raise list_differs() if self.follower.incident else no_snapshot()
         now = self.clock()
         if now < snapshot.expires_at:  # as nearly always
             return snapshot

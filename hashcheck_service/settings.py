@@ -6,7 +6,7 @@ A nested key is written with two underscores in a variable: HASHCHECK_LIMITS__MA
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     min_bytes_per_second: Positive = 64 * 1024
     # Past its expiry a list may miss what was added since; whoever sets this prefers that to no answer at all.
     serve_stale: bool = False
+    # Sealed: in memory that nobody can change. Mapped: from the files in the state directory, where that memory cannot
+    # be had.
+    served_memory: Literal["sealed", "mapped"] = "sealed"
+    # What is served is hashed again at this pace: a hundredth of a core.
+    rehash_bytes_per_second: Positive = 16 * 1024 * 1024
     metrics_without_key: bool = False
     policy: Policy = Policy()
     limits: Limits = Limits()

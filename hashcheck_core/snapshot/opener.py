@@ -1,15 +1,14 @@
-"""A snapshot directory in, an open Snapshot out: the thin I/O around `verifier`.
+"""A snapshot directory or sealed memory in, an open Snapshot out: the thin I/O around `verifier`.
 
-Each file is opened once, mapped read only, and it is that mapping which is hashed and then used, so that
-nothing can be put in its place between the check and the use. Writing into a file of a snapshot in place is
-the one thing this cannot see; snapshots are never written again once complete, and the service needs no
-right to write them.
+Each file of a directory is opened once, mapped read only, and it is that mapping which is hashed and then used, so
+that nothing can be put in its place between the check and the use. It cannot see what is written into such a file in
+place later; `sealed` memory cannot be written to at all.
 """
 
 import hashlib
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -37,9 +36,11 @@ from hashcheck_core.snapshot.manifest import (
     Manifest,
 )
 from hashcheck_core.snapshot.pointer import Pointer
+from hashcheck_core.snapshot.sealed import map_sealed, sealed_head, sealed_parts
 from hashcheck_core.snapshot.signing import MAX_SIGNATURE_BYTES, TrustedKeys
 from hashcheck_core.snapshot.snapshot import Entries, HashTable, Snapshot, digests_by_entry
 from hashcheck_core.snapshot.verifier import (
+    VerifiedManifest,
     as_array,
     hash_type_of,
     verify_entries,
@@ -76,18 +77,44 @@ def open_snapshot(
             f"The directory {directory.name[:80]!r} holds snapshot {verified.snapshot_id}.",
             next_step="Keep the name index-builder gave it.",
         )
-    if pointer is not None and hashlib.sha256(manifest_bytes).hexdigest() != pointer.manifest_sha256:
+    _check_pointer(pointer, manifest_bytes)
+    views = {entry: _map(directory / entry.name, entry) for entry in verified.manifest.files()}
+    _verify_files(views, threads)
+    return _opened(verified, views, pointer)
+
+
+def open_sealed(descriptor: int, trusted: TrustedKeys, pointer: Pointer) -> Snapshot:
+    """Open the snapshot of `pointer` from memory that `sealed.seal` has made, and hashed, in a process that is trusted.
+
+    Everything but the digests of the files is verified again. The expiry is left to the caller.
+    """
+    manifest_bytes, signature_bytes = sealed_head(descriptor)
+    verified = verify_manifest(manifest_bytes, signature_bytes, trusted, now=None)
+    _check_pointer(pointer, manifest_bytes)
+    parts = sealed_parts(descriptor, verified.manifest)
+    memory = map_sealed(descriptor)
+    views: dict[FileEntry, memoryview | bytes] = {
+        part.entry: memory[part.start : part.start + part.entry.size] for part in parts
+    }
+    return _opened(verified, views, pointer)
+
+
+def _check_pointer(pointer: Pointer | None, manifest: bytes) -> None:
+    if pointer is not None and hashlib.sha256(manifest).hexdigest() != pointer.manifest_sha256:
         raise SnapshotMixError(
             f"The manifest of {pointer.snapshot} is not the one the pointer names.",
             next_step="Copy the snapshot again from where it was built.",
         )
+
+
+def _opened(
+    verified: VerifiedManifest, views: Mapping[FileEntry, "memoryview | bytes"], pointer: Pointer | None
+) -> Snapshot:
+    """The snapshot over its files, which are as signed."""
     manifest = verified.manifest
-    groups = [manifest.entries.files, *(section.files for section in manifest.hashes)]
-    maps = [[_map(directory / entry.name, entry) for entry in files.values()] for files in groups]
-    _verify_files(groups, maps, threads)
     entry_arrays, *table_arrays = (
-        {role: as_array(entry, data) for (role, entry), data in zip(files.items(), mapped, strict=True)}
-        for files, mapped in zip(groups, maps, strict=True)
+        {role: as_array(entry, views[entry]) for role, entry in files.items()}
+        for files in (manifest.entries.files, *(section.files for section in manifest.hashes))
     )
     verify_entries(manifest, entry_arrays)
     entries = Entries(
@@ -108,7 +135,7 @@ def open_snapshot(
         entries=entries,
         digests=digests_by_entry(tables, manifest.entries.count),
         good_until=pointer.expires_at if pointer is not None else None,
-        _maps=tuple(data for mapped in maps for data in mapped),
+        _maps=tuple(views.values()),
     )
     check_canaries(snapshot)
     return snapshot
@@ -134,13 +161,9 @@ def check_canaries(snapshot: Snapshot) -> None:
             )
 
 
-def _verify_files(
-    groups: Sequence[dict[str, FileEntry]], maps: Sequence[list["memoryview | bytes"]], threads: int
-) -> None:
+def _verify_files(views: Mapping[FileEntry, "memoryview | bytes"], threads: int) -> None:
     """Raises SnapshotDigestError unless every file is the one the manifest describes."""
-    entries = [entry for files in groups for entry in files.values()]
-    loads = zip(entries, (data for mapped in maps for data in mapped), strict=True)
-    largest_first = sorted(loads, key=lambda load: -load[0].size)
+    largest_first = sorted(views.items(), key=lambda load: -load[0].size)
     with ThreadPoolExecutor(threads, "verify") as pool:
         list(pool.map(lambda load: verify_file(*load), largest_first))
 

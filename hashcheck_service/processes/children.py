@@ -41,12 +41,13 @@ class Child:
     """A process and the supervisor's end of its channel.
 
     Args:
-        kind: `worker`.
+        kind: `worker` or `sync`.
         name: for people, and in metrics: of processes that live at one time each has another.
         module: what it runs.
         arguments: its options; `--channel` with its end of the channel is added.
         receives: the messages that may come from it.
         passed: descriptors that it inherits.
+        environment: its variables; None for those of this process.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Child:
         *,
         passed: tuple[int, ...] = (),
         take_descriptors: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -68,7 +70,11 @@ class Child:
             try:
                 # In a process group of its own: a terminal's signals go to the supervisor alone.
                 self.process = subprocess.Popen(  # noqa: S603 - our own module
-                    command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), *passed), process_group=0
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), *passed),
+                    process_group=0,
+                    env=environment,
                 )
             except BaseException:
                 ours.close()

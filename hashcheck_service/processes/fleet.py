@@ -51,15 +51,13 @@ class Fleet:
         module: str,
         arguments: Mapping[str, object],
         receives: Any,
-        *,
-        passed: tuple[int, ...] = (),
-        take_descriptors: bool = False,
+        **more: Any,
     ) -> Child:
-        """Start a child. It gets the lowest free number of its kind as its name."""
+        """Start a child, see `Child`. It gets the lowest free number of its kind as its name."""
         taken = {child.name for child in self.children}
         name = next(name for n in count() if (name := f"{kind}-{n}") not in taken)
         given = {"name": name, **arguments}
-        child = Child(kind, name, module, given, receives, passed=passed, take_descriptors=take_descriptors)
+        child = Child(kind, name, module, given, receives, **more)
         self.children.append(child)
         self._selector.register(child.channel, _READ, lambda events: self._serve(child, events))
         self._selector.register(child.pidfd, _READ, lambda _: self._bury(child))

@@ -19,7 +19,15 @@ class Answer(_Message, frozen=True):
 
 
 class Alive(_Message, frozen=True):
-    """The child's event loop goes round. Sent about once a second."""
+    """The child's event loop goes round. Sent about once a second.
+
+    Of a worker: how many connections it holds, and since it said so last, how many it closed to make room and how often
+    there was none.
+    """
+
+    connections: int = 0
+    closed: int = 0
+    pauses: int = 0
 
 
 class Ready(_Message, frozen=True):
@@ -70,5 +78,28 @@ class AllMetrics(Answer, frozen=True):
     report: Report
 
 
-ToWorker: TypeAlias = Accept | FailReadiness | StopAccepting | Retire | ReportMetrics | AllMetrics
-FromWorker: TypeAlias = Alive | Ready | Stopped | Metrics | AskMetrics
+class Offered(_Message, frozen=True):
+    """This snapshot is here. With it comes the descriptor of its sealed memory, or none where its files in the state
+    directory are to be mapped."""
+
+    snapshot: str
+
+
+class Withdrawn(_Message, frozen=True):
+    """This snapshot is not what was verified any more: it is out of force."""
+
+    snapshot: str
+
+
+class Doubted(_Message, frozen=True):
+    """A worker found this snapshot not to be as signed."""
+
+    snapshot: str
+
+
+ToWorker: TypeAlias = (
+    Accept | FailReadiness | StopAccepting | Retire | ReportMetrics | AllMetrics | Offered | Withdrawn
+)
+FromWorker: TypeAlias = Alive | Ready | Stopped | Metrics | AskMetrics | Doubted
+ToSync: TypeAlias = Retire | ReportMetrics | Offered | Doubted
+FromSync: TypeAlias = Alive | Ready | Metrics | Offered | Withdrawn

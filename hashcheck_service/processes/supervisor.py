@@ -5,7 +5,7 @@ It stays small: it imports the standard library and msgspec only, and a test hol
 
     SIGTERM, SIGINT   stop: /readyz fails first, then the listener closes, then what is in hand is answered
     again             end at once
-    SIGHUP            new workers, one after the other, that read settings and code anew
+    SIGHUP            new workers, one after the other, and a new sync, that read settings and code anew
 """
 
 import argparse
@@ -18,12 +18,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+import msgspec
+
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.children import Backoff, Child, State
 from hashcheck_service.processes.closing import drop_new_connections
 from hashcheck_service.processes.fleet import Fleet
 from hashcheck_service.processes.gathering import Gathering
 from hashcheck_service.processes.log_lines import line_of, standard_error
+from hashcheck_service.processes.served_memory import ServedMemory
 from hashcheck_service.processes.vitals import Vitals
 
 STOPPED: Final = 0
@@ -36,6 +39,9 @@ _END_SECONDS: Final = 2.0  # of the time to drain: to let a worker end that was 
 _TURN_SECONDS: Final = 0.25
 _FOR_EVER: Final = 1e9
 WORKER: Final = "hashcheck_service.processes.worker"
+SYNC: Final = "hashcheck_service.processes.sync"
+_SYNC_SLOT: Final = -1
+_STORE_CREDENTIALS: Final = "AWS_"  # variables that begin so are for sync alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,11 @@ class Supervisor:
         self._options = options
         self._listener = socket.socket(fileno=options.listener)
         self._fleet = Fleet(self._take, self._ended)
-        self._workers: dict[int, Child] = {}  # by slot; a worker that retires has none
-        self._backoff = {slot: Backoff() for slot in range(options.workers)}
-        self._due = dict.fromkeys(self._backoff, 0.0)  # when a slot without a worker gets one
-        self._served_once = False
+        self._filled: dict[int, Child] = {}  # by slot; a child that retires has none
+        self._backoff = {slot: Backoff() for slot in (_SYNC_SLOT, *range(options.workers))}
+        self._due = dict.fromkeys(self._backoff, 0.0)  # when a slot without a child gets one
+        self._ready_once: set[str] = set()  # kinds of children
+        self._memory = ServedMemory()
         self._exit_code: int | None = None
         self._stops = 0  # signals to stop so far
         self._reload = False
@@ -89,7 +96,7 @@ class Supervisor:
         self._metrics.answer(now)
         for slot in [slot for slot, due in self._due.items() if due <= now and not self._stops]:
             del self._due[slot]
-            self._workers[slot] = self._start_worker()
+            self._filled[slot] = self._start(slot)
 
     def _wait(self, condition: Callable[[], bool], seconds: float, *, stops: int = 2) -> bool:
         """Go on until `condition` holds, at most so long, and until so many signals to stop; whether it holds."""
@@ -101,46 +108,76 @@ class Supervisor:
             self._turn(min(left, _TURN_SECONDS))
         return True
 
-    # Workers
+    # Children
 
-    def _start_worker(self) -> Child:
-        given = {"config": self._options.config, "listener": self._listener.fileno()}
-        given["drain-seconds"] = self._options.drain_seconds
-        child = self._fleet.start("worker", WORKER, given, m.FromWorker, passed=(self._listener.fileno(),))
-        self._log("info", "worker_started", child)
+    def _start(self, slot: int) -> Child:
+        given: dict[str, object] = {"config": self._options.config}
+        if slot == _SYNC_SLOT:
+            child = self._fleet.start("sync", SYNC, given, m.FromSync, take_descriptors=True)
+        else:
+            given |= {"listener": self._listener.fileno(), "drain-seconds": self._options.drain_seconds}
+            child = self._fleet.start(
+                "worker",
+                WORKER,
+                given,
+                m.FromWorker,
+                passed=(self._listener.fileno(),),
+                environment={k: v for k, v in os.environ.items() if not k.startswith(_STORE_CREDENTIALS)},
+            )
+        self._log("info", f"{child.kind}_started", child)
+        if self._memory.offer is not None:
+            self._fleet.say(child, self._memory.offer, self._memory.descriptors)
         return child
 
-    def _take(self, child: Child, message: Any, _: list[int]) -> None:
+    def _take(self, child: Child, message: Any, descriptors: list[int]) -> None:
         match message:
             case m.Ready():
-                self._fleet.say(child, m.Accept())
+                self._ready_once.add(child.kind)
                 child.state = State.SERVING
-                child.accepts = self._served_once = True
-                self._log("info", "worker_ready", child, seconds=round(child.heard_at - child.started_at, 1))
+                if child.kind == "worker":
+                    self._fleet.say(child, m.Accept())
+                    child.accepts = True
+                seconds = round(child.heard_at - child.started_at, 1)
+                self._log("info", f"{child.kind}_ready", child, seconds=seconds)
+            case m.Alive():
+                self._vitals.heard(child, message)
             case m.Stopped():
                 child.accepts = False
+            case m.Offered():
+                self._memory.keep(message, descriptors)
+                self._tell("worker", message, self._memory.descriptors)
+            case m.Withdrawn(snapshot):
+                self._memory.drop(snapshot)
+                self._tell("worker", message)
+            case m.Doubted():
+                self._tell("sync", message)
             case m.Metrics(report):
                 self._metrics.keep(child, report)
             case m.AskMetrics(number):
                 self._metrics.ask(child, number, self._fleet.children)
+
+    def _tell(self, kind: str, message: msgspec.Struct, descriptors: tuple[int, ...] = ()) -> None:
+        for child in self._fleet.children:
+            if child.kind == kind:
+                self._fleet.say(child, message, descriptors)
 
     def _ended(self, child: Child) -> None:
         lived = time.monotonic() - child.started_at
         self._metrics.ended(child)
         if not child.dismissed or (child.process.returncode and child.state is State.RETIRING):
             self._vitals.died(child)
-            self._log("error", "worker_died", child, lived_seconds=round(lived, 1), **child.death())
-        for slot in [slot for slot, one in self._workers.items() if one is child]:
-            del self._workers[slot]
-            if child.process.returncode == CANNOT_START and not self._served_once:
+            self._log("error", f"{child.kind}_died", child, lived_seconds=round(lived, 1), **child.death())
+        for slot in [slot for slot, one in self._filled.items() if one is child]:
+            del self._filled[slot]
+            if child.process.returncode == CANNOT_START and child.kind not in self._ready_once:
                 self._exit_code = CANNOT_START  # it would be no different the next time
             self._due[slot] = time.monotonic() + self._backoff[slot].after(lived)
 
     def _replace_workers(self) -> None:
-        """A new worker for each, one after the other. When one does not start, the old ones stay."""
+        """A new worker for each, one after the other, then a new sync. When one does not start, the old ones stay."""
         self._log("info", "workers_restart")
-        for slot in sorted(self._workers):
-            new = self._start_worker()
+        for slot in range(self._options.workers):
+            new = self._start(slot)
 
             def settled(new: Child = new) -> bool:
                 return new.started or new not in self._fleet.children
@@ -150,11 +187,13 @@ class Supervisor:
             if not new.started:
                 self._log("error", "workers_restart_failed", new)
                 return
-            old = self._workers.get(slot)
-            self._workers[slot] = new
+            old = self._filled.get(slot)
+            self._filled[slot] = new
             self._due.pop(slot, None)
             if old is not None:
                 self._retire(old, self._options.drain_seconds)
+        if (sync := self._filled.get(_SYNC_SLOT)) is not None:
+            self._retire(sync, 0.0)  # there can be one only: the next is started when it has ended
         self._log("info", "workers_restarted")
 
     def _retire(self, child: Child, seconds: float) -> None:
@@ -175,9 +214,8 @@ class Supervisor:
             return max(0.0, deadline - time.monotonic() - less)
 
         self._log("info", "stopping", drain_seconds=self._options.drain_seconds)
-        if self._served_once:
-            for child in self._fleet.children:
-                self._fleet.say(child, m.FailReadiness())
+        if "worker" in self._ready_once:
+            self._tell("worker", m.FailReadiness())
             self._wait(self._alone, min(self._options.ready_fails_seconds, left()))
             self._close_listener(left())
         for child in self._fleet.children:
@@ -193,8 +231,7 @@ class Supervisor:
         """Close it in every process, and lose no connection that is established."""
         drop_new_connections(self._listener)
         self._wait(self._alone, min(_HANDSHAKE_SECONDS, seconds))
-        for child in self._fleet.children:
-            self._fleet.say(child, m.StopAccepting())
+        self._tell("worker", m.StopAccepting())
         self._wait(
             lambda: not any(child.accepts for child in self._fleet.children), min(_CLOSE_SECONDS, seconds)
         )

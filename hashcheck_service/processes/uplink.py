@@ -1,7 +1,8 @@
-"""A worker's side of the channel to the supervisor, on the worker's event loop."""
+"""A child's side of the channel to the supervisor, on the child's event loop."""
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import msgspec
 
 from hashcheck_core.errors import TransportError
 from hashcheck_service.processes.channel import Channel, ChannelError
-from hashcheck_service.processes.messages import Answer, ToWorker
+from hashcheck_service.processes.messages import Answer
 
 A = TypeVar("A", bound=Answer)
 
@@ -17,7 +18,7 @@ A = TypeVar("A", bound=Answer)
 class Uplink:
     """Tells messages as they come to whoever asked to hear them, and asks questions. `attach` it to a loop first."""
 
-    def __init__(self, channel: Channel[ToWorker]) -> None:
+    def __init__(self, channel: Channel[Any]) -> None:
         self._channel = channel
         self.on_end: Callable[[], None] = lambda: None  # called when the supervisor has ended
         self._handlers: dict[type, Callable[[Any, list[int]], None]] = {}
@@ -27,16 +28,21 @@ class Uplink:
     def attach(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._channel.fileno(), self._hear)
+        self._hear()  # what a new child was told before it was there to listen
 
     def on(self, kind: type, handler: Callable[[Any, list[int]], None]) -> None:
         """Have `handler` called with each message of this kind and its descriptors, which become its own."""
         self._handlers[kind] = handler
 
-    def say(self, message: msgspec.Struct) -> None:
+    def say(self, message: msgspec.Struct, descriptors: tuple[int, ...] = ()) -> None:
         with contextlib.suppress(ChannelError):  # its end shows where messages are received
-            self._channel.send(message)
+            self._channel.send(message, descriptors)
             if self._channel.waits:
                 self._loop.add_writer(self._channel.fileno(), self._flush)
+
+    def say_from_thread(self, message: msgspec.Struct) -> None:
+        """`say`, from another thread than that of the event loop."""
+        self._loop.call_soon_threadsafe(self.say, message)
 
     async def ask(self, question: Callable[[int], msgspec.Struct], answer: type[A], seconds: float) -> A:
         """Ask what `question` makes of a number, and wait for the answer of this kind; raises TransportError."""
@@ -64,6 +70,9 @@ class Uplink:
                         waiting.set_result(message)
                 elif type(message) in self._handlers:
                     self._handlers[type(message)](message, descriptors)
+                    continue
+                for descriptor in descriptors:
+                    os.close(descriptor)
         except ChannelError:
             self._loop.remove_reader(self._channel.fileno())
             self.on_end()

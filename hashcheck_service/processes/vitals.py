@@ -2,6 +2,7 @@
 
 import os
 import platform
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from typing import Final
 
 from hashcheck_core import __version__
 from hashcheck_service.processes.children import Child, State
+from hashcheck_service.processes.messages import Alive
 from hashcheck_service.processes.reports import Family, counter, gauge
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -19,6 +21,14 @@ class Vitals:
     def __init__(self) -> None:
         self._started = {"supervisor": time.time()}
         self._deaths: Counter[tuple[str, str]] = Counter()
+        self._connections: dict[str, int] = {}
+        self._closed = self._pauses = 0
+
+    def heard(self, child: Child, alive: Alive) -> None:
+        if child.kind == "worker":
+            self._connections[child.name] = alive.connections
+            self._closed += alive.closed
+            self._pauses += alive.pauses
 
     def died(self, child: Child) -> None:
         """A child ended that should not have."""
@@ -48,6 +58,35 @@ class Vitals:
                 *(({"process": name}, float(_resident(pid))) for name, pid in processes.items()),
             ),
             gauge(
+                "hashcheck_process_open_descriptors",
+                "Descriptors each process has open.",
+                *(({"process": name}, float(_descriptors(pid))) for name, pid in processes.items()),
+            ),
+            gauge(
+                "hashcheck_process_max_descriptors",
+                "How many descriptors each process may have open.",
+                ({}, float(resource.getrlimit(resource.RLIMIT_NOFILE)[0])),
+            ),
+            gauge(
+                "hashcheck_connections",
+                "Connections of each worker.",
+                *(
+                    ({"process": name}, float(n))
+                    for name, n in self._connections.items()
+                    if name in processes
+                ),
+            ),
+            counter(
+                "hashcheck_connections_closed",
+                "Connections without a key that were closed to make room.",
+                ({}, float(self._closed)),
+            ),
+            counter(
+                "hashcheck_accepting_pauses",
+                "How often a worker accepted nothing for a moment, having no room.",
+                ({}, float(self._pauses)),
+            ),
+            gauge(
                 "hashcheck_process_start_timestamp_seconds",
                 "When each process was started.",
                 *(({"process": name}, moment) for name, moment in started.items()),
@@ -63,6 +102,13 @@ class Vitals:
                 ({"process": "supervisor"}, float(dropped_lines)),
             ),
         ]
+
+
+def _descriptors(pid: int) -> int:
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return 0
 
 
 def _resident(pid: int) -> int:

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -24,12 +25,29 @@ from hashcheck_service.logs import configure, log
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.accepting import Acceptor
 from hashcheck_service.processes.channel import Channel
+from hashcheck_service.processes.connections import Connections, most_connections
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import load_settings
 from hashcheck_service.web.protocol import CheckProtocol
 
 CANNOT_START: Final = 2
 _ALIVE_SECONDS: Final = 1.0
+
+
+class _Connection(CheckProtocol):
+    """One of those that the worker counts."""
+
+    def __init__(self, counted: Connections, number: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._counted, self._number = counted, number
+
+    def connection_made(self, transport: Any) -> None:
+        self._counted.opened(self._number, transport, time.monotonic())
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._counted.lost(self._number)
 
 
 class Worker(uvicorn.Server):
@@ -54,6 +72,7 @@ class Worker(uvicorn.Server):
         self._listener = listener
         self._drain_seconds = drain_seconds
         self._uplink = uplink
+        self._told = (0, 0)  # of connections that made room, and pauses
         uplink.on_end = self._orphaned
         uplink.on(m.Accept, self._accept)
         uplink.on(m.StopAccepting, self._stop_accepting)
@@ -68,7 +87,8 @@ class Worker(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._acceptor = Acceptor(self._listener, self._protocol)
+        self._connections = Connections(most_connections())
+        self._acceptor = Acceptor(self._listener, self._protocol, self._connections)
         self._uplink.attach()
         await self.lifespan.startup()
         if self.lifespan.should_exit:
@@ -82,12 +102,14 @@ class Worker(uvicorn.Server):
         self._acceptor.close(take_all=False)
         await super().shutdown()
 
-    def _protocol(self) -> asyncio.Protocol:
-        protocol: Any = self.config.http_protocol_class
-        made: asyncio.Protocol = protocol(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+    def _protocol(self, number: int) -> asyncio.Protocol:
+        return _Connection(
+            self._connections,
+            number,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
         )
-        return made
 
     def _accept(self, *_: object) -> None:
         self._acceptor.start()
@@ -108,7 +130,12 @@ class Worker(uvicorn.Server):
         self._retire(m.Retire(self._drain_seconds))
 
     def _beat(self) -> None:
-        self._uplink.say(m.Alive())
+        now = (self._connections.closed, self._connections.pauses)
+        closed, pauses = (new - old for new, old in zip(now, self._told, strict=True))
+        self._told = now
+        if pauses:
+            log.warning("connections_full", most=self._connections.most, closed=closed)
+        self._uplink.say(m.Alive(self._connections.open, closed, pauses))
         self._loop.call_later(_ALIVE_SECONDS, self._beat)
 
 
@@ -123,7 +150,9 @@ def main() -> None:
     for descriptor in (options.channel, options.listener):
         os.set_inheritable(descriptor, False)
     configure()
-    channel: Channel[m.ToWorker] = Channel(socket.socket(fileno=options.channel), m.ToWorker)
+    channel: Channel[m.ToWorker] = Channel(
+        socket.socket(fileno=options.channel), m.ToWorker, take_descriptors=True
+    )
     uplink = Uplink(channel)
     try:
         app = worker_app(load_settings(Path(options.config)), uplink)

@@ -1,42 +1,41 @@
-"""The work behind the service: keep the state directory as the store is, and this worker as the state directory is.
+"""The work behind a worker: keep it as the state directory is. It answers no request.
 
-Two rounds go on beside each other until the end: documents (keys, overlay, pointer), each poll; and snapshots,
-which take long. So a retraction never waits for a download. It answers no request.
+Two rounds go on beside each other until the end: documents (keys, overlay), each poll; and snapshots, which take long.
+So a retraction never waits for a snapshot. Where there is no sync process (an app on its own) it does that one's work
+too, without sealed memory.
 """
 
 import asyncio
 import contextlib
 import os
-import random
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
 from datetime import timedelta
 from typing import Final
 
 from hashcheck_core.errors import HashcheckError
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES
-from hashcheck_service.logs import log, log_crash
+from hashcheck_service.logs import log
 from hashcheck_service.metrics import Metrics
+from hashcheck_service.processes import messages as m
+from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import Settings
 from hashcheck_service.sync.clock import SteadyClock
+from hashcheck_service.sync.offer import Offer
 from hashcheck_service.sync.rejections import Refusal
+from hashcheck_service.sync.rounds import Rounds
 from hashcheck_service.sync.served_snapshot import SnapshotFollower
 from hashcheck_service.sync.state_directory import State, Worker
-from hashcheck_service.sync.store_poller import Fetcher
-from hashcheck_stores.download import FetchLimits
-from hashcheck_stores.location import open_store
-from hashcheck_stores.store import Pace
+from hashcheck_service.sync.store_poller import fetcher_of
 
 # A start waits so long for the first snapshot; then it serves 503 and goes on fetching.
 _FIRST_ROUND_SECONDS: Final = 10.0
-# Machines that were started together must not ask together for ever.
-_JITTER: Final = 0.1
-# Of the thread that fetches and loads snapshots; the system's lowest is 19.
+# Of the thread that loads snapshots; the system's lowest is 19.
 _NICE: Final = 10
-# The worker that fetches is silent: it has died, or the disk is full. Another takes over when it dies.
+# The process that fetches is silent: it is being replaced, or the disk is full.
 _SILENCE: Final = timedelta(seconds=60)
+_CANARY_SECONDS: Final = 60.0
 
 
 def _give_way() -> None:
@@ -46,29 +45,38 @@ def _give_way() -> None:
 
 
 class Following:
-    """Raises ConfigError, DataError or TransportError for settings that cannot be used."""
+    """Raises ConfigError, DataError or TransportError for settings that cannot be used.
 
-    def __init__(self, settings: Settings, metrics: Metrics, clock: SteadyClock) -> None:
+    Args:
+        uplink: to the supervisor, and by it to the sync process; None where there are none.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, clock: SteadyClock, uplink: Uplink | None = None
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._uplink = uplink
+        self._started = clock()
+        self._asked_canaries = time.monotonic()
         pinned = read_limited(settings.trusted_keys, MAX_KEYS_BYTES, follow_links=True)
         self.state = State(settings.state)
         self.state.prepare()
-        self.follower = SnapshotFollower(self.state, pinned, metrics, clock, clock.not_before)
-        limits = FetchLimits(
-            settings.max_snapshot_bytes, pace=Pace(bytes_per_second=settings.min_bytes_per_second)
+        self._offer = None if uplink is None else Offer()
+        self.follower = SnapshotFollower(
+            self.state, pinned, metrics, clock, clock.not_before, offer=self._offer
         )
-        store = open_store(settings.snapshots, settings.store_ca, identity=settings.identity)
-        self._fetcher = Fetcher(store, self.state, pinned, limits, metrics, clock, settings.keep_snapshots)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._documents_thread = ThreadPoolExecutor(1, "documents")
-        self._snapshots_thread = ThreadPoolExecutor(1, "snapshots")
+        self._fetcher = fetcher_of(settings, self.state, pinned, metrics, clock) if uplink is None else None
+        if uplink is not None:
+            uplink.on(m.Offered, self._offered)
+            uplink.on(m.Withdrawn, self._withdrawn)
+        self._rounds = Rounds(settings.poll_seconds)
 
     @property
     def refusal(self) -> Refusal | None:
         """Why something newer is not in force, as far as this worker knows."""
-        mine = self.follower.refusal or self._fetcher.refusal
+        mine = self.follower.refusal or (self._fetcher.refusal if self._fetcher is not None else None)
         if mine is not None:
             return mine
         fetching = self.state.fetching()
@@ -76,48 +84,38 @@ class Following:
             return None
         if self._clock() - fetching.at > max(_SILENCE, 3 * timedelta(seconds=self._settings.poll_seconds)):
             return Refusal(
-                "store_not_polled", "", "No worker of this machine asks the store for anything new."
+                "store_not_polled", "", "No process of this machine asks the store for anything new."
             )
         return Refusal(fetching.refused, "", fetching.detail or "") if fetching.refused else None
 
     async def start(self) -> None:
-        """Load what is here and fetch what is new, waiting a little for it; then follow until `stop`."""
-        first = asyncio.Event()
-        self._tasks = [
-            asyncio.create_task(self._rounds(self._documents, self._documents_thread, first=None)),
-            asyncio.create_task(self._rounds(self._snapshots, self._snapshots_thread, first=first)),
-        ]
+        """Load what is here and fetch what is new, waiting a little for it; then follow until `stop`.
+
+        Where this machine serves a list already, it is waited for as long as it takes.
+        """
+        self._rounds.start(self._documents)
+        settled = self._rounds.start(self._snapshots)
+        offered = self._offer is not None and self._offer.number
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(first.wait(), _FIRST_ROUND_SECONDS)
+            await asyncio.wait_for(settled.wait(), None if offered else _FIRST_ROUND_SECONDS)
 
     async def stop(self) -> None:
-        self._fetcher.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for thread in (self._documents_thread, self._snapshots_thread):
-            thread.shutdown(wait=False, cancel_futures=True)
+        if self._fetcher is not None:
+            self._fetcher.stop()
+        await self._rounds.stop()
         self.state.release()
 
-    async def _rounds(
-        self, work: Callable[[], bool], thread: ThreadPoolExecutor, first: asyncio.Event | None
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        poll = self._settings.poll_seconds
-        while True:
-            settled = True
-            try:
-                settled = await loop.run_in_executor(thread, work)
-            except Exception as error:
-                # Whatever it is, what is being served goes on being served, and the next round tries again.
-                log_crash("poll_failed", error, what=work.__name__)
-            if first is not None and settled:
-                first.set()
-            soon = first is not None and not first.is_set()
-            await asyncio.sleep(0.02 if soon else poll * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+    def _offered(self, offer: m.Offered, descriptors: list[int]) -> None:
+        assert self._offer is not None
+        self._offer.put(offer.snapshot, descriptors)
+
+    def _withdrawn(self, withdrawn: m.Withdrawn, _: list[int]) -> None:
+        assert self._offer is not None
+        self._offer.withdraw(withdrawn.snapshot)
+        self.follower.take_out(withdrawn.snapshot)
 
     def _documents(self) -> bool:
-        if self._leads():
+        if self._fetcher is not None and self._leads():
             self._fetcher.poll()
         self.follower.poll()
         self._tell()
@@ -143,18 +141,34 @@ class Following:
         """Whether there is nothing more to wait for at a start: something is served, or it is known why not."""
         if self.follower.current is not None:  # before the first one nobody is kept waiting but for it
             _give_way()
-        if self._leads():
+        if self._fetcher is not None and self._leads():
             if self.follower.damaged is not None:
                 self._fetcher.fetch_again(self.follower.damaged)
                 self.follower.damaged = None
                 self._fetcher.poll()
             self._fetcher.download()
         before = self.follower.current
+        self._ask_canaries()
         self.follower.load()
+        if self._fetcher is None and self.follower.damaged is not None:
+            self._doubt(self.follower.damaged)
+            self.follower.damaged = None
         if self.follower.current is not before:
             self._tell()
         fetching = self.state.fetching()
-        return self.follower.current is not None or (fetching is not None and fetching.refused is not None)
+        refused = fetching is not None and fetching.at >= self._started and fetching.refused is not None
+        return self.follower.current is not None or refused or self.follower.refusal is not None
+
+    def _ask_canaries(self) -> None:
+        if time.monotonic() - self._asked_canaries >= _CANARY_SECONDS:
+            self._asked_canaries = time.monotonic()
+            if (snapshot := self.follower.ask_canaries()) is not None:
+                self._doubt(snapshot)
+
+    def _doubt(self, snapshot: str) -> None:
+        """Have the sync process see whether what this worker was given is as signed."""
+        if self._uplink is not None:
+            self._uplink.say_from_thread(m.Doubted(snapshot))
 
     def _leads(self) -> bool:
         try:

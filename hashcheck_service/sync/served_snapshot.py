@@ -15,19 +15,21 @@ import numpy as np
 
 from hashcheck_core.errors import (
     HashcheckError,
+    SnapshotCanaryError,
     SnapshotDigestError,
     SnapshotRollbackError,
     TransportError,
 )
 from hashcheck_core.snapshot.files import transport_error
 from hashcheck_core.snapshot.keys import Role
-from hashcheck_core.snapshot.opener import open_snapshot
+from hashcheck_core.snapshot.opener import check_canaries, open_sealed, open_snapshot
 from hashcheck_core.snapshot.overlay import Overlay, lay_over
 from hashcheck_core.snapshot.pointer import OVERLAY_NAME, POINTER_NAME, Pointer
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.trust import Trust
 from hashcheck_service.logs import log
 from hashcheck_service.metrics import Metrics
+from hashcheck_service.sync.offer import Offer
 from hashcheck_service.sync.rejections import Refusal, Refusals
 from hashcheck_service.sync.state_directory import MEMORY_NAME, PINNED_NAME, State
 
@@ -39,7 +41,10 @@ _FIRST_THREADS = min(4, os.cpu_count() or 1)
 class SnapshotFollower:
     """`current` is the snapshot in force with the overlay over it, or None before the first; read it once for each
     request. `damaged` names a copy on this disk that is not as signed, for the fetcher to replace; `pinned` is the
-    number of the pointer an admin holds this machine to, or 0."""
+    number of the pointer an admin holds this machine to, or 0. `incident` is whether what was served was found not to
+    be as signed, and nothing has come in its place yet.
+
+    With `offer` a snapshot is opened when it is offered there; without, as soon as its pointer is here."""
 
     def __init__(
         self,
@@ -48,12 +53,15 @@ class SnapshotFollower:
         metrics: Metrics,
         clock: Callable[[], datetime],
         not_before: Callable[[datetime], None] = lambda _: None,
+        offer: Offer | None = None,
     ) -> None:
         self._state = state
         self._pinned = pinned
         self._metrics = metrics
         self._clock = clock
         self._not_before = not_before
+        self._offer = offer
+        self._taken_out = 0
         self._seen: dict[str, tuple[object, ...]] = {}
         self._refusals = {
             OVERLAY_NAME: Refusals(metrics, "overlay_refused"),
@@ -65,6 +73,7 @@ class SnapshotFollower:
         self._retired: Snapshot | None = None
         self.current: Snapshot | None = None
         self.damaged: str | None = None
+        self.incident = False
         self.pinned = 0
 
     @property
@@ -86,24 +95,41 @@ class SnapshotFollower:
             trust = self._trust()
             if not self._overlay_known:
                 self._take_overlay(trust)  # nothing is served without the retractions that belong to it
-            pinned, newest = (self._state.document(name) for name in (PINNED_NAME, POINTER_NAME))
-            if pinned is not None:
-                pointer = trust.pinned(pinned)
-            elif newest is not None:
-                _, pointer = trust.in_force(newest)
-            elif trust.memory.in_force.sequence:
-                raise SnapshotRollbackError(
-                    f"Pointer {trust.memory.in_force.sequence} was in force here, and it is gone.",
-                    next_step="It is fetched again from the store; if it is not there either, publish anew.",
-                )
-            else:
+            found = self._state.in_force(trust)
+            if found is None:
                 return  # nothing has come yet; the fetcher tells why
-            self.pinned = pointer.sequence if pinned is not None else 0
+            pointer, held = found
             try:
-                self._load(trust, pointer)
+                if self._load(trust, pointer):
+                    self.pinned = pointer.sequence if held else 0
             except SnapshotDigestError:
                 self.damaged = pointer.snapshot
                 raise
+
+    def take_out(self, snapshot: str) -> None:
+        """This snapshot is not what was verified any more: serve it no longer, and load it anew when it is here."""
+        with self._lock:
+            self._taken_out += 1
+            if self.current is None or self.current.id != snapshot:
+                return
+            self._retired, self.current = self.current, None
+            self.incident = True
+        self._seen.pop(POINTER_NAME, None)
+        log.error("snapshot_out_of_force", snapshot=snapshot)
+
+    def ask_canaries(self) -> str | None:
+        """Ask for the hashes that must match; the snapshot, if one does not, which is taken out then."""
+        snapshot = self.current
+        if snapshot is None:
+            return None
+        try:
+            check_canaries(snapshot)
+        except SnapshotCanaryError:
+            log.error("served_list_differs", found_by="canary", snapshot=snapshot.id)
+            self._metrics.incident("canary")
+            self.take_out(snapshot.id)
+            return snapshot.id
+        return None
 
     def _trust(self) -> Trust:
         trust = self._state.trust(self._pinned)
@@ -127,30 +153,49 @@ class SnapshotFollower:
             log.info("overlay_in_force", overlay=overlay.sequence)
             self._metrics.overlaid(overlay)
 
-    def _load(self, trust: Trust, pointer: Pointer) -> None:
-        before = self.current
-        if before is not None and pointer.snapshot == before.id:
-            with self._lock:
-                self.current = replace(self.current or before, good_until=pointer.expires_at)
-            return
-        directory = self._state.snapshots / pointer.snapshot
-        threads = 1 if before is not None else _FIRST_THREADS
-        trusted = trust.keys.roles[Role.SNAPSHOT]
-        loaded = open_snapshot(directory, trusted, now=None, pointer=pointer, threads=threads)
-        warm(loaded)
-        # Who lets go of it last unmaps gigabytes: this thread, a poll later, and not the request that has it in hand.
-        self._retired = before
+    def _load(self, trust: Trust, pointer: Pointer) -> bool:
+        """Serve the snapshot of `pointer`; whether it is here."""
         with self._lock:
+            before, taken_out = self.current, self._taken_out
+            if before is not None and pointer.snapshot == before.id:
+                self.current = replace(before, good_until=pointer.expires_at)
+                return True
+        loaded = self._open(trust, pointer, _FIRST_THREADS if before is None else 1)
+        if loaded is None:
+            return False
+        warm(loaded)
+        with self._lock:
+            if taken_out != self._taken_out:
+                self._seen.pop(POINTER_NAME, None)
+                return False  # it may have been this one: look again at the next poll
+            # Who lets go of it last unmaps gigabytes: this thread, a poll later, and not the request that has it.
+            self._retired = before
             self.current = snapshot = lay_over(loaded, self._overlay)
+            self.incident = False
         self._metrics.serves(snapshot)
         log.info("snapshot_in_force", snapshot=snapshot.id, before=before.id if before else None)
+        return True
+
+    def _open(self, trust: Trust, pointer: Pointer, threads: int) -> Snapshot | None:
+        """The snapshot, from sealed memory or from its files; None where it is not offered yet."""
+        trusted = trust.keys.roles[Role.SNAPSHOT]
+        offered, descriptor = (True, None) if self._offer is None else self._offer.of(pointer.snapshot)
+        if not offered:
+            return None
+        if descriptor is None:
+            directory = self._state.snapshots / pointer.snapshot
+            return open_snapshot(directory, trusted, now=None, pointer=pointer, threads=threads)
+        try:
+            return open_sealed(descriptor, trusted, pointer)
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _watching(self, kind: str, *names: str) -> Iterator[bool]:
         """Whether `names` changed since they were last looked at, or are to be tried again; tells what fails."""
         now = self._clock()
         refusals = self._refusals[kind]
-        stamp = self._state.stamp(*names)
+        stamp = (*self._state.stamp(*names), self._offer.number if self._offer is not None else 0)
         changed = stamp != self._seen.get(kind) or refusals.due(now)
         self._seen[kind] = stamp
         serving = self.current.id if self.current else None

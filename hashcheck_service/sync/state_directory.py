@@ -3,14 +3,14 @@
     keys-….json, current, overlay   the newest that were accepted, as they were signed
     trust.json                      the highest numbers seen (hashcheck_core.snapshot.trust.Memory)
     snapshots/<id>                  copies of the last few snapshots; snapshots/incoming what is on its way
-    fetching.json                   how the worker that fetches is getting on
-    lock                            held by that worker
+    fetching.json                   how the sync process is getting on
+    lock                            held by that process
     usage                           what each tenant has used in the minute that runs
     near-matches/<number>.jsonl     what workers tell each other of near matches (hashcheck_service.probing.journal)
     pinned                          the pointer an admin holds this machine to, if there is one
     workers/<pid>.json              what each worker serves
 
-Only the worker that holds the lock writes, but for the last two; all verify what they read, every time.
+Only the process that holds the lock writes, but for the last three; all verify what they read, every time.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ from hashcheck_core.errors import HashcheckError, SnapshotFormatError, SnapshotR
 from hashcheck_core.snapshot.files import read_limited, sync_directory, transport_error, write_atomically
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
 from hashcheck_core.snapshot.overlay import MAX_OVERLAY_BYTES
-from hashcheck_core.snapshot.pointer import keys_name
+from hashcheck_core.snapshot.pointer import POINTER_NAME, Pointer, keys_name
 from hashcheck_core.snapshot.trust import Memory, Trust
 
 MEMORY_NAME: Final = "trust.json"
@@ -36,7 +36,7 @@ _MAX_STATUS_BYTES: Final = 64 * 1024
 
 
 class Fetching(msgspec.Struct, frozen=True):
-    """How the worker that fetches is getting on: when it last asked the store, and why it took nothing."""
+    """How the process that fetches is getting on: when it last asked the store, and why it took nothing."""
 
     pid: int
     at: datetime
@@ -144,11 +144,26 @@ class State:
                 next_step="See docs/runbook.md: a state directory that is damaged.",
             ) from None
 
+    def in_force(self, trust: Trust) -> tuple[Pointer, bool] | None:
+        """The pointer whose snapshot is to be served, and whether an admin holds this machine to it. None where nothing
+        has come yet."""
+        pinned, newest = (self.document(name) for name in (PINNED_NAME, POINTER_NAME))
+        if pinned is not None:
+            return trust.pinned(pinned), True
+        if newest is not None:
+            return trust.in_force(newest)[1], False
+        if trust.memory.in_force.sequence:
+            raise SnapshotRollbackError(
+                f"Pointer {trust.memory.in_force.sequence} was in force here, and it is gone.",
+                next_step="It is fetched again from the store; if it is not there either, publish anew.",
+            )
+        return None
+
     def report(self, fetching: Fetching) -> None:
         write_atomically(self.root / _FETCHING, msgspec.json.encode(fetching), 0o600)
 
     def fetching(self) -> Fetching | None:
-        """What the worker that fetches last said; None where it said nothing that can be read."""
+        """What the process that fetches last said; None where it said nothing that can be read."""
         try:
             data = self.document(_FETCHING, _MAX_STATUS_BYTES)
             return None if data is None else msgspec.json.decode(data, type=Fetching)

@@ -1,4 +1,4 @@
-"""From the store into the state directory: one worker of a machine does this for all.
+"""From the store into the state directory: one process of a machine does this for all.
 
 Documents (keys, overlay, pointer) are small and asked for at every poll; a snapshot is fetched apart, so that a
 retraction never waits for a download. Only what was verified is kept. What fails leaves everything as it is.
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from hashcheck_core.errors import HashcheckError, MissingError, TransportError
@@ -29,10 +30,12 @@ from hashcheck_core.snapshot.pointer import (
 from hashcheck_core.snapshot.trust import Trust
 from hashcheck_service.logs import log
 from hashcheck_service.metrics import Metrics
+from hashcheck_service.settings import Settings
 from hashcheck_service.sync.rejections import Refusal, Refusals
 from hashcheck_service.sync.state_directory import PINNED_NAME, Fetching, State
 from hashcheck_stores.download import FetchLimits, download_snapshot
-from hashcheck_stores.store import Store, read_all
+from hashcheck_stores.location import open_store
+from hashcheck_stores.store import Pace, Store, read_all
 
 # Kinds of work, and what the log calls their refusal.
 _EVENTS: Final = {
@@ -40,7 +43,19 @@ _EVENTS: Final = {
     "overlay": "overlay_refused",
     "pointer": "snapshot_refused",
     "snapshot": "snapshot_refused",
+    "memory": "snapshot_refused",
 }
+
+
+def fetcher_of(
+    settings: Settings, state: State, pinned: bytes, metrics: Metrics, clock: Callable[[], datetime]
+) -> "Fetcher":
+    """Raises DataError or TransportError for a store that cannot be used."""
+    limits = FetchLimits(
+        settings.max_snapshot_bytes, pace=Pace(bytes_per_second=settings.min_bytes_per_second)
+    )
+    store = open_store(settings.snapshots, settings.store_ca, identity=settings.identity)
+    return Fetcher(store, state, pinned, limits, metrics, clock, settings.keep_snapshots)
 
 
 class Fetcher:
@@ -79,14 +94,14 @@ class Fetcher:
     def poll(self) -> None:
         """Ask for keys, overlay and pointer, in this order. Blocks; raises nothing of its own."""
         now = self._clock()
-        with self._refusing("keys"):
+        with self.refusing("keys"):
             if self._trust is None:
                 self._trust = self._state.trust(self._pinned)
             self._take_keys()
         if self._trust is not None:
-            with self._refusing("overlay"):
+            with self.refusing("overlay"):
                 self._take_overlay(now)
-            with self._refusing("pointer"):
+            with self.refusing("pointer"):
                 self._take_pointer(now)
         self._report(now)
 
@@ -98,10 +113,11 @@ class Fetcher:
         if wanted is None or trust is None or (refusals.current is not None and not refusals.due(now)):
             return
         pointer, document = wanted
-        with self._refusing("snapshot"):
+        with self.refusing("snapshot"):
             download_snapshot(self._store, pointer, trust, self._state.snapshots, self._limits, now=now)
             self._put_in_force(pointer, document)
             self._tidy(pointer)
+            self._refusals["memory"].clear()  # what was not as signed may be so now
         self._report(self._clock())
 
     def _take_keys(self) -> None:
@@ -142,7 +158,7 @@ class Fetcher:
             self._known[POINTER_NAME] = data
             self._wanted = (pointer, data)
         self._refusals["snapshot"].clear()
-        if (self._state.snapshots / pointer.snapshot).is_dir():
+        if is_copy(self._state.snapshots / pointer.snapshot):
             self._put_in_force(pointer, data)
 
     def _put_in_force(self, pointer: Pointer, document: bytes) -> None:
@@ -162,9 +178,17 @@ class Fetcher:
             self._state.remember(trust.memory)
         self._trust = trust
 
+    def may_try(self, kind: str) -> bool:
+        """Whether this kind of work was not refused, or is to be tried again."""
+        refusals = self._refusals[kind]
+        return refusals.current is None or refusals.due(self._clock())
+
     def fetch_again(self, snapshot: str) -> None:
         """The copy of this snapshot here is not as signed: drop it, and fetch it anew."""
-        shutil.rmtree(self._state.snapshots / snapshot, ignore_errors=True)
+        copy = self._state.snapshots / snapshot
+        with contextlib.suppress(OSError):
+            copy.unlink()  # where it is a link
+        shutil.rmtree(copy, ignore_errors=True)
         with self._lock:
             self._known.pop(POINTER_NAME, None)
 
@@ -194,7 +218,7 @@ class Fetcher:
             return None
 
     @contextmanager
-    def _refusing(self, kind: str) -> Iterator[None]:
+    def refusing(self, kind: str) -> Iterator[None]:
         refusals = self._refusals[kind]
         try:
             try:
@@ -208,11 +232,16 @@ class Fetcher:
             refusals.clear()
 
     def _report(self, now: datetime) -> None:
-        """Tell the other workers; where that cannot be written they notice the silence."""
+        """Tell the workers; where that cannot be written they notice the silence."""
         standing = self.refusal
         code, detail = (standing.code, standing.detail) if standing else (None, None)
         with contextlib.suppress(HashcheckError):
             self._state.report(Fetching(os.getpid(), now, code, detail))
+
+
+def is_copy(path: Path) -> bool:
+    """Whether a snapshot may be here: a directory, and no link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 class _Stoppable:

@@ -4,6 +4,7 @@ import msgspec
 from starlette.responses import Response
 
 from hashcheck_service.problems import Problem
+from hashcheck_service.processes.connections import shows_key
 from hashcheck_service.service import Service
 
 
@@ -20,6 +21,7 @@ def tenant(service: Service, authorization: bytes, *, basic: bool = False) -> st
             "Send a valid API key as `Authorization: Bearer <key>`.",
             {"WWW-Authenticate": scheme},
         )
+    shows_key()
     return name
 
 

@@ -135,7 +135,7 @@ def test_no_connection_that_idles_and_no_answer_of_before_keeps_a_snapshot(place
     place.write_settings()
     with serving(place) as server, socket.socket() as idle:
         maps = Path(f"/proc/{server.workers()[0]}/maps")
-        eventually(lambda: f"/{old.name}/" in maps.read_text(), "the first one served")
+        eventually(lambda: f"hashcheck-{old.name}" in maps.read_text(), "the first one served")
         idle.connect(("127.0.0.1", int(server.url.rpartition(":")[2])))
         idle.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
@@ -144,8 +144,8 @@ def test_no_connection_that_idles_and_no_answer_of_before_keeps_a_snapshot(place
         answer = server.client.post("/v1/check", content=msgspec.msgpack.encode(asked), headers=packed)
         assert answer.status_code == 200
         place.point_at(new, 2)
-        eventually(lambda: f"/{old.name}/" not in maps.read_text(), "the first one let go")
-        assert f"/{new.name}/" in maps.read_text()
+        eventually(lambda: f"hashcheck-{old.name}" not in maps.read_text(), "the first one let go")
+        assert f"hashcheck-{new.name}" in maps.read_text()
         idle.setblocking(False)
         with pytest.raises(BlockingIOError):  # it is still open: it was not its end that let go
             list(iter(lambda: idle.recv(1 << 16), b""))
