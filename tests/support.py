@@ -131,10 +131,12 @@ class Site:
         )
         return path
 
-    def add_key(self, name: str = "acme") -> str:
+    def add_key(
+        self, name: str = "acme", scopes: Iterable[KeyScope] = (*CHECKING, KeyScope.METRICS), **more: Any
+    ) -> str:
         """What `hashcheck-service keys add` does, without the second and a half that a program takes to start."""
         file = self.root / "keys.json"
-        key, stored = new_key(name, datetime.now(UTC), scopes=[*CHECKING, KeyScope.METRICS])
+        key, stored = new_key(name, datetime.now(UTC), scopes=scopes, **more)
         write_keys(file, [*(read_keys(file) if file.exists() else []), stored])
         return key
 

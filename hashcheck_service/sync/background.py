@@ -52,8 +52,9 @@ class Following:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self._started = clock()
         pinned = read_limited(settings.trusted_keys, MAX_KEYS_BYTES, follow_links=True)
-        self.state = State(settings.state)
+        self.state = State(settings.state, settings.trust_floor.numbers)
         self.state.prepare()
         self.follower = SnapshotFollower(self.state, pinned, metrics, clock, clock.not_before)
         limits = FetchLimits(
@@ -79,6 +80,16 @@ class Following:
                 "store_not_polled", "", "No worker of this machine asks the store for anything new."
             )
         return Refusal(fetching.refused, "", fetching.detail or "") if fetching.refused else None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the store has given nothing for longer than the settings allow a machine that is ready."""
+        allowed = self._settings.unready_without_store_seconds
+        if allowed is None:
+            return False
+        fetching = self.state.fetching()
+        answered = (fetching and fetching.answered_at) or self._started
+        return self._clock() - answered > timedelta(seconds=allowed)
 
     async def start(self) -> None:
         """Load what is here and fetch what is new, waiting a little for it; then follow until `stop`."""
