@@ -51,7 +51,7 @@ def ask(port: int, kinds: "dict[str, list[bytes]]", seconds: float, rate: float)
         sent = time.perf_counter()
         try:
             connections[name].sendall(requests[asked // len(kinds) % len(requests)])
-            answer = _read(connections[name])
+            answer = read_answer(connections[name])
         except OSError:
             answers[name]["lost"] += 1
             connections[name] = socket.create_connection(("127.0.0.1", port))
@@ -65,7 +65,8 @@ def ask(port: int, kinds: "dict[str, list[bytes]]", seconds: float, rate: float)
     return {name: {"answers": dict(answers[name]), **spread(times[name])} for name in kinds}
 
 
-def _read(raw: socket.socket) -> str:
+def read_answer(raw: socket.socket) -> str:
+    """A whole answer; raises ConnectionError where it does not come."""
     data = b""
     while True:
         more = raw.recv(1 << 16)

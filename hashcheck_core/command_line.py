@@ -1,4 +1,4 @@
-"""What both programs do at their edge: exit codes, one line on standard error, and the clock.
+"""What both programs do at their edge: exit codes, a line on standard error for each mistake, and the clock.
 
 0: done. 1: the data are bad (a feed, a snapshot, a key). 2: it could not be tried (wrong usage, a file or
 disk that does not answer). It holds no command of its own.
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import typer
 
-from hashcheck_core.errors import ConfigError, DataError, HashcheckError
+from hashcheck_core.errors import ConfigError, ConfigMistakesError, DataError, HashcheckError
 
 
 def run(app: typer.Typer, program: str) -> None:
@@ -18,7 +18,8 @@ def run(app: typer.Typer, program: str) -> None:
     try:
         app(prog_name=program)
     except HashcheckError as error:
-        sys.stderr.write(f"{program}: {' '.join(str(error).split())}\n")
+        for one in error.errors if isinstance(error, ConfigMistakesError) else (error,):
+            sys.stderr.write(f"{program}: {' '.join(str(one).split())}\n")
         bad_data = isinstance(error, DataError) and not isinstance(error, ConfigError)
         sys.exit(1 if bad_data else 2)
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ Hostile bytes may raise nothing outside this tree. It does not map errors to HTT
 edges (`hashcheck_service.problems`, the command-line programs) do that.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -38,8 +39,22 @@ class MissingError(TransportError):
     """It is not there, as far as whoever keeps it can tell."""
 
 
+class NotAFileError(TransportError):
+    """Something lies in the place of a file that is none: a named pipe, a directory, a device, a link."""
+
+    code = "not_a_file"
+
+
 class ConfigError(DataError):
     code = "bad_config"
+
+
+class ConfigMistakesError(ConfigError):
+    """Every mistake of a config at once. `errors` has at least one; a program prints each on a line of its own."""
+
+    def __init__(self, errors: Sequence[HashcheckError]) -> None:
+        super().__init__(errors[0].message, next_step=errors[0].next_step)
+        self.errors = tuple(errors)
 
 
 class HashError(DataError):

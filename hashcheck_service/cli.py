@@ -14,7 +14,8 @@ from hashcheck_core.errors import ConfigError, DataError, SnapshotError
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
-from hashcheck_service.admission.api_keys import StoredKey, new_key, read_keys, write_keys
+from hashcheck_service.admission.key_commands import keys_app
+from hashcheck_service.admission.key_file import StoredKey, read_keys
 from hashcheck_service.hit_log import check_writable
 from hashcheck_service.processes.start import become_supervisor
 from hashcheck_service.settings import Settings, load_settings
@@ -27,11 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-keys_app = typer.Typer(help="The API keys of tenants.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 
 Config = Annotated[Path, typer.Option("--config", help="The settings file, TOML.")]
-KeyFileOption = Annotated[Path, typer.Option("--file", help="The key file the service reads.")]
 _READY_FAILS_SECONDS = 5.0  # HAProxy asks every two seconds and believes the third answer
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 
@@ -159,47 +158,6 @@ def decoders(json: Json = False) -> None:
         raise DataError(
             " ".join(troubles), next_step="Install the versions of a newer lock file, or build a newer image."
         )
-
-
-@keys_app.command("add")
-def keys_add(
-    name: Annotated[str, typer.Argument(help="The tenant.")],
-    file: KeyFileOption = Path("keys.json"),
-    admin: Annotated[
-        bool, typer.Option("--admin", help="May also say which snapshot a machine serves.")
-    ] = False,
-) -> None:
-    """Make a key for a tenant and print it, this once. A running service takes it within seconds."""
-    if not name.isascii() or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise ConfigError(f"{name!r} is no tenant name.", next_step="Use letters, digits, '-', '_' and '.'.")
-    stored = read_keys(file) if file.exists() else []
-    key, kept = new_key(name, clock(), admin=admin)
-    write_keys(file, [*stored, kept])
-    typer.echo(key)
-
-
-@keys_app.command("list")
-def keys_list(file: KeyFileOption = Path("keys.json")) -> None:
-    """Every key: its id, its tenant, when it was made, its scope."""
-    table = Table("id", "tenant", "made", "scope")
-    for key in read_keys(file):
-        table.add_row(
-            key.id, key.name, f"{key.created_at:%Y-%m-%d %H:%M} UTC", "admin" if key.admin else "check"
-        )
-    Console().print(table)
-
-
-@keys_app.command("remove")
-def keys_remove(
-    key_id: Annotated[str, typer.Argument(help="The id, as `keys list` shows it.")],
-    file: KeyFileOption = Path("keys.json"),
-) -> None:
-    """Take a key away. A running service refuses it within seconds."""
-    stored = read_keys(file)
-    kept = [key for key in stored if key.id != key_id]
-    if len(kept) == len(stored):
-        raise ConfigError(f"There is no key {key_id!r}.", next_step="See: hashcheck-service keys list")
-    write_keys(file, kept)
 
 
 def _checked(config: Path) -> tuple[Settings, list[StoredKey]]:

@@ -33,6 +33,8 @@ _MERGE: Final[Mapping[str, Merge]] = MappingProxyType(
         "hashcheck_overlay_retractions": Merge.LOWEST,
         "hashcheck_clock_behind_seconds": Merge.HIGHEST,
         _VERIFIED: Merge.HIGHEST,
+        "hashcheck_key_file_refused_seconds": Merge.HIGHEST,
+        "hashcheck_keys_expire_timestamp_seconds": Merge.HIGHEST,
         **dict.fromkeys(_AGES, Merge.HIGHEST),
     }
 )
@@ -116,6 +118,20 @@ class Metrics:
         )
         self.age = Gauge(_AGE, "Since the snapshot in force was built.", registry=registry)
 
+        self.keys_refused = Counter(
+            "hashcheck_keys_refused", "Requests refused for their key.", ["code"], registry=registry
+        )
+        self.key_file = Gauge(
+            "hashcheck_key_file_refused_seconds",
+            "Since when the key file cannot be used; 0 while it can.",
+            registry=registry,
+        )
+        self.keys_end = Gauge(
+            "hashcheck_keys_expire_timestamp_seconds",
+            "When the first tenant will have no key left that is valid; 0 for never.",
+            registry=registry,
+        )
+
         self._requests = _Children(self.requests)
         # What every check adds to is added up here, and put into the metrics after each poll.
         self._checks: Counted[tuple[str, ...]] = Counted()
@@ -173,6 +189,15 @@ class Metrics:
         """How many checks were refused unread, ever; called at each poll."""
         self._refused, new = refused, refused - self._refused
         self.refused_unread.inc(new)
+
+    def key_refused(self, code: str) -> None:
+        self.keys_refused.labels(code).inc()
+
+    def key_file_refused(self, seconds: float) -> None:
+        self.key_file.set(seconds)
+
+    def keys_expire(self, moment: datetime | None) -> None:
+        self.keys_end.set(0.0 if moment is None else moment.timestamp())
 
     def tick(self, snapshot: Snapshot | None, now: datetime, clock_behind: timedelta) -> None:
         """Keep ages current; called at each poll."""

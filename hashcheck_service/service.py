@@ -8,17 +8,18 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
-from pathlib import Path
 
 from hashcheck_core.errors import HashcheckError
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_core.snapshot.verifier import check_expiry
-from hashcheck_service.admission.api_keys import ApiKeys, read_keys
 from hashcheck_service.admission.fair_queue import FairQueue
+from hashcheck_service.admission.key_follower import KeyFollower
+from hashcheck_service.admission.key_refusals import KeyRefusals
 from hashcheck_service.admission.load import Load
 from hashcheck_service.admission.loop_turns import LoopTurns
 from hashcheck_service.admission.quota import Kind, Quota
@@ -28,7 +29,7 @@ from hashcheck_service.checking.checker import Checker
 from hashcheck_service.checking.plain_batches import warm
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.hit_log import HitLog
-from hashcheck_service.logs import log, log_crash
+from hashcheck_service.logs import log_crash
 from hashcheck_service.metrics import Metrics, render
 from hashcheck_service.pictures.pool import PicturePool
 from hashcheck_service.probing.guard import Guard
@@ -62,9 +63,8 @@ class Service:
         self.clock = clock = SteadyClock(wall)
         self.metrics = Metrics()
         self._polls = 0
-        # Taken before the file is read: what changes meanwhile is read again.
-        self._keys_stamp = self._keys_refused = _stamp_of(settings.api_keys)
-        self.keys = ApiKeys.of(read_keys(settings.api_keys))
+        self.keys = KeyFollower(settings.api_keys, settings.keys_grace_seconds, self.metrics, clock)
+        self.key_refusals = KeyRefusals(self.metrics)
         self.following = Following(settings, self.metrics, clock, uplink)
         self.follower = self.following.follower
         self.hit_log = HitLog(
@@ -174,7 +174,7 @@ class Service:
         while True:
             await asyncio.sleep(self.settings.poll_seconds)
             try:
-                await asyncio.to_thread(self._reload_keys)
+                await asyncio.to_thread(self.keys.poll, time.monotonic())
                 self.metrics.refused_so_far(self.load.refused)
                 self.metrics.put_in()
                 self._polls += 1
@@ -183,31 +183,8 @@ class Service:
             except Exception as error:
                 log_crash("poll_failed", error, what="keys")
 
-    def _reload_keys(self) -> None:
-        stamp = _stamp_of(self.settings.api_keys)
-        if stamp == self._keys_stamp:
-            return
-        try:
-            self.keys = ApiKeys.of(read_keys(self.settings.api_keys))
-        except HashcheckError as error:
-            if stamp != self._keys_refused:  # tried at every poll, told once
-                log.error("keys_refused", code=error.code, message=str(error))
-            self._keys_refused = stamp
-        else:
-            self._keys_stamp = self._keys_refused = stamp
-            log.info("keys_reloaded")
-
 
 def _lowest_priority() -> None:
     """Of the thread it is called in (Linux has priorities of threads; elsewhere it would be that of the process)."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-
-
-def _stamp_of(path: Path) -> tuple[int, int] | None:
-    """Changes whenever a file is replaced or written; None where it cannot be looked at."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns

@@ -3,26 +3,27 @@
 A nested key is written with two underscores in a variable: HASHCHECK_LIMITS__MAX_ITEMS=500.
 """
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
 
-from hashcheck_core.errors import ConfigError
+from hashcheck_core.config import above, mistakes, read_variables
+from hashcheck_core.errors import ConfigError, ConfigMistakesError, HashcheckError
 from hashcheck_core.images.decoder import ImageLimits
 from hashcheck_core.snapshot.files import read_limited
+from hashcheck_core.snapshot.trust import Floor
 from hashcheck_service.policy import Policy
 from hashcheck_stores.location import located
 
 _MAX_CONFIG_BYTES = 1024 * 1024
+_PREFIX: Final = "HASHCHECK_"
+_OTHER_VARIABLES: Final = frozenset(
+    {"HASHCHECK_RECIPIENTS"}
+)  # of index-builder, which may run beside the service
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
@@ -101,17 +102,31 @@ class Tenant(BaseModel):
     matches_per_minute: Positive | None = None
 
 
-class Settings(BaseSettings):
+class TrustFloor(BaseModel):
+    """The lowest numbers that are taken where nothing is remembered: of pointers, overlays and keys files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pointer: Annotated[int, Field(ge=0)] = 0
+    overlay: Annotated[int, Field(ge=0)] = 0
+    keys: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def numbers(self) -> Floor:
+        return Floor(self.pointer, self.overlay, self.keys)
+
+
+class Settings(BaseModel):
     """Everything the service is told. docs/running.md explains each key."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="HASHCHECK_", env_nested_delimiter="__", extra="forbid", frozen=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     snapshots: Annotated[str, AfterValidator(_no_nul)]
     trusted_keys: File
     state: File
     api_keys: File
+    # So long the keys read before stay in force when the key file is gone, damaged or open to others.
+    keys_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 900.0
     hit_log: File
     hit_log_file_bytes: Positive = 64 * 1024 * 1024
     hit_log_files: Positive = 64
@@ -134,6 +149,9 @@ class Settings(BaseSettings):
     # What is served is hashed again at this pace: a hundredth of a core.
     rehash_bytes_per_second: Positive = 16 * 1024 * 1024
     metrics_without_key: bool = False
+    # A machine that alone is cut off from the store leaves the balancer; where the store is down all of them do.
+    unready_without_store_seconds: Annotated[float, Field(gt=0)] | None = None
+    trust_floor: TrustFloor = TrustFloor()
     policy: Policy = Policy()
     limits: Limits = Limits()
     tenants: Mapping[str, Tenant] = Field(default_factory=dict)
@@ -146,39 +164,29 @@ class Settings(BaseSettings):
             for kind in ("hashes", "stream_hashes", "media", "matches")
         }
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment stands above what the file (given at construction) says; nothing else is read."""
-        return env_settings, init_settings
 
+def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read a settings file, with variables above it; relative paths are relative to the file.
 
-def load_settings(path: Path) -> Settings:
-    """Read a settings file; relative paths in it are relative to it. Raises ConfigError or TransportError."""
-    text = read_limited(path, _MAX_CONFIG_BYTES, follow_links=True)
+    Raises ConfigMistakesError with every mistake there is, or TransportError.
+    """
+    variables = read_variables(Settings, _PREFIX, environment, _OTHER_VARIABLES)
+    found: list[HashcheckError] = list(variables.mistakes)
     try:
-        settings = Settings(**tomllib.loads(text.decode()))
+        text = read_limited(path, _MAX_CONFIG_BYTES, follow_links=True)
+        settings = Settings.model_validate(above(tomllib.loads(text.decode()), variables.values))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}.", next_step="Mend that line.") from None
+        found.append(ConfigError(f"{path} is not TOML: {error}.", next_step="Mend that line."))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "settings"
-        raise ConfigError(
-            f"{path}: {where}: {first['msg']}.", next_step="See docs/running.md for every key."
-        ) from None
-    except SettingsError:
-        raise ConfigError(
-            "A HASHCHECK_* variable that is a list or a table is not JSON.",
-            next_step="""Write it as in HASHCHECK_POLICY__CATEGORIES='["baseline"]'.""",
-        ) from None
-    base = path.absolute().parent
-    resolved: dict[str, Any] = {
+        told = error.errors(include_url=False, include_input=False)
+        found += mistakes(told, Settings, str(path), "docs/running.md", variables.names)
+    if found:
+        raise ConfigMistakesError(found)
+    return _resolved(settings, path.absolute().parent)
+
+
+def _resolved(settings: Settings, base: Path) -> Settings:
+    update: dict[str, Any] = {
         "snapshots": located(settings.snapshots, base),
         "trusted_keys": base / settings.trusted_keys,
         "state": base / settings.state,
@@ -187,4 +195,4 @@ def load_settings(path: Path) -> Settings:
         "api_keys": base / settings.api_keys,
         "hit_log": base / settings.hit_log,
     }
-    return settings.model_copy(update=resolved)
+    return settings.model_copy(update=update)

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from hashcheck_core.errors import SnapshotDigestError, SnapshotFormatError, TransportError
-from hashcheck_core.snapshot.files import sync_directory, transport_error, write_atomically
+from hashcheck_core.snapshot.files import (
+    must_be_regular,
+    sync_directory,
+    transport_error,
+    write_atomically,
+)
 from hashcheck_core.snapshot.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -88,6 +93,7 @@ def _fetch(store: Store, name: str, entry: FileEntry, work: Path, pace: Pace) ->
     path, part = work / entry.name, work / f"{entry.name}.part"
     if path.exists():
         return
+    must_be_regular(part)
     digest = hashlib.sha256()
     with part.open("ab") as file:
         offset = _hash_what_is_here(part, digest)

@@ -9,9 +9,11 @@ from typing import Final
 import httpx
 
 from hashcheck_core.errors import ConfigError, TransportError
+from hashcheck_core.snapshot.files import read_limited
 from hashcheck_stores.directory import missing
 from hashcheck_stores.store import checked_name
 
+_MAX_CA_BYTES: Final = 16 * 1024 * 1024  # a system's own bundle has a quarter of a megabyte
 _TIMEOUT: Final = httpx.Timeout(10.0)  # for each step: connecting, and every read; `Pace` bounds the whole
 
 
@@ -20,7 +22,7 @@ class HttpsStore:
 
     def __init__(self, location: str, ca: Path | None = None) -> None:
         try:
-            context = ssl.create_default_context(cafile=ca)
+            context = tls_context(ca)
             self._client = httpx.Client(
                 base_url=location.rstrip("/") + "/", verify=context, timeout=_TIMEOUT, trust_env=False
             )
@@ -62,6 +64,15 @@ class HttpsStore:
 
     def names(self) -> list[str]:
         raise _read_only()
+
+
+def tls_context(ca: Path | None) -> ssl.SSLContext:
+    """What verifies a server: by the certificates in `ca`, or by the system's. Raises OSError or TransportError."""
+    if ca is None:
+        return ssl.create_default_context()
+    # Read here: the library would wait for ever at a named pipe.
+    text = read_limited(ca, _MAX_CA_BYTES, follow_links=True).decode("ascii", "replace")
+    return ssl.create_default_context(cadata=text)
 
 
 def _read_only() -> ConfigError:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyrage
 
 from hashcheck_core.errors import ConfigError, HashcheckError, SnapshotDigestError
-from hashcheck_core.snapshot.files import read_limited
+from hashcheck_core.snapshot.files import NOT_FOR_OTHERS, read_limited
 from hashcheck_core.snapshot.pointer import OVERLAY_NAME
 from hashcheck_stores.store import CHUNK_BYTES, Store, checked_name
 
@@ -86,7 +86,8 @@ class SealedStore:
 
 def read_identities(path: Path) -> list[Any]:
     """The identities in an age key file (lines of AGE-SECRET-KEY-1…; # begins a comment); raises ConfigError."""
-    text = read_limited(path, _MAX_IDENTITY_BYTES, follow_links=True).decode(errors="replace")
+    data = read_limited(path, _MAX_IDENTITY_BYTES, follow_links=True, privacy=NOT_FOR_OTHERS)
+    text = data.decode(errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     try:
         found = [pyrage.x25519.Identity.from_str(line) for line in lines]

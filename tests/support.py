@@ -24,29 +24,38 @@ from hashcheck_core.snapshot.files import write_atomically
 from hashcheck_core.snapshot.pointer import POINTER_FORMAT, POINTER_NAME, Pointer, decode_pointer
 from hashcheck_core.snapshot.signed import SignedDocument, new_document
 from hashcheck_core.snapshot.signing import load_private
-from hashcheck_service.admission.api_keys import new_key, read_keys, write_keys
+from hashcheck_service.admission.key_file import CHECKING, KeyScope, new_key, read_keys, write_keys
 
 START_SECONDS = 60.0
 PROGRAM_SECONDS = 900.0  # a benchmark builds ten million rows by the same door
 
 
-def run(program: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `index_builder` or `hashcheck_service` as a process."""
+def run(
+    program: str, *arguments: str | Path, stdin: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `index_builder` or `hashcheck_service` as a process, with `stdin` on its standard input."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", f"{program}.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
+        input=stdin,
         timeout=PROGRAM_SECONDS,
         env={**os.environ, "COLUMNS": "200", **environment},
         check=False,
     )
 
 
-def done(program: str, *arguments: str | Path, **environment: str) -> str:
+def done(program: str, *arguments: str | Path, stdin: str = "", **environment: str) -> str:
     """Run a program that must succeed; its standard output."""
-    result = run(program, *arguments, **environment)
+    result = run(program, *arguments, stdin=stdin, **environment)
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def write_private(path: Path, content: str | bytes) -> None:
+    """Write a file that its owner alone may read, as a secret must be."""
+    path.touch(0o600)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @dataclass
@@ -122,10 +131,12 @@ class Site:
         )
         return path
 
-    def add_key(self, name: str = "acme") -> str:
+    def add_key(
+        self, name: str = "acme", scopes: Iterable[KeyScope] = (*CHECKING, KeyScope.METRICS), **more: Any
+    ) -> str:
         """What `hashcheck-service keys add` does, without the second and a half that a program takes to start."""
         file = self.root / "keys.json"
-        key, stored = new_key(name, datetime.now(UTC))
+        key, stored = new_key(name, datetime.now(UTC), scopes=scopes, **more)
         write_keys(file, [*(read_keys(file) if file.exists() else []), stored])
         return key
 

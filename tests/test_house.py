@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import serve_report
 from benchmarks.search_report import NUMBERS, render
+from hashcheck_core.durations import parse_duration
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.reserved import TEST_HASHES
 from hashcheck_service.checking.reasons import Reason as CheckReason
@@ -21,7 +22,6 @@ from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.processes.vitals import Vitals
 from hashcheck_service.settings import Limits, Settings
-from index_builder.config.durations import parse_duration
 from index_builder.config.feed import DELTA_FORMATS
 from index_builder.config.fetch import FetchConfig
 from index_builder.config.file import BatchesSection, BuildConfig

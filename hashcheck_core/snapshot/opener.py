@@ -26,7 +26,7 @@ from hashcheck_core.errors import (
 )
 from hashcheck_core.hash_types import Hash
 from hashcheck_core.search.registry import open_engine
-from hashcheck_core.snapshot.files import read_limited, transport_error
+from hashcheck_core.snapshot.files import open_regular, read_limited, transport_error
 from hashcheck_core.snapshot.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -177,9 +177,8 @@ def _open_table(section: HashSection, manifest: Manifest, arrays: dict[str, NDAr
 
 def _map(path: Path, entry: FileEntry) -> "memoryview | bytes":
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            size = os.fstat(descriptor).st_size
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             if size != entry.size:
                 raise SnapshotDigestError(
                     f"{entry.name} has {size} bytes, and the manifest says {entry.size}.",
@@ -187,8 +186,6 @@ def _map(path: Path, entry: FileEntry) -> "memoryview | bytes":
                 )
             if size == 0:
                 return b""
-            return memoryview(mmap.mmap(descriptor, size, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED))
-        finally:
-            os.close(descriptor)
+            return memoryview(mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED))
     except OSError as error:
         raise transport_error(path, error, "mapped") from None

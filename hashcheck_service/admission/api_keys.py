@@ -1,122 +1,141 @@
-"""API keys: who is asking. Keys live in a file of SHA-256 digests and, while serving, in memory.
+"""API keys: who is asking, and may they ask for this. It knows no HTTP status and no file.
 
-A key is `hck_` and 256 random bits, so a plain SHA-256 cannot be turned back; a slow password hash would only
-let a stranger spend our time. A digest is found by its first bytes and then compared in constant time.
+A digest is found by its first bytes and then compared in constant time.
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final, Self
 
-import msgspec
+from hashcheck_service.admission.key_file import KeyScope, StoredKey, network_of
 
-from hashcheck_core.errors import ConfigError
-from hashcheck_core.snapshot.files import read_limited, write_atomically
-
-_PREFIX: Final = "hck_"
-_MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _MAX_HEADER_BYTES: Final = 1024
+Client = tuple[str, int] | None  # the other end of a connection: its address and port, None where it has none
 
 
-class StoredKey(msgspec.Struct, frozen=True):
-    """`name` is the tenant; one tenant may have several keys, so that a new one can overlap the old. `admin`: it may
-    say which snapshot this machine serves."""
+class KeyFault(StrEnum):
+    """Why a key is refused."""
 
-    name: str
+    UNKNOWN = "unauthorized"
+    EXPIRED = "key_expired"
+    WRONG_NETWORK = "network_not_allowed"
+    NO_SCOPE = "forbidden"
+    UNAVAILABLE = "keys_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that was found. `open_door`: neither time nor place has to be looked at."""
+
     id: str
-    sha256: str
-    created_at: datetime
-    admin: bool = False
+    tenant: str
+    scopes: frozenset[KeyScope]
+    expires_at: datetime | None
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    open_door: bool
+
+    @classmethod
+    def of(cls, key: StoredKey) -> Self:
+        networks = tuple(network_of(network) for network in key.networks)
+        return cls(
+            key.id, key.name, key.granted, key.expires_at, networks, key.expires_at is None and not networks
+        )
+
+    def admits(self, client: Client) -> bool:
+        """Whether the key may be used from there."""
+        if not self.networks:
+            return True
+        if client is None:
+            return False
+        address = ip_address(client[0])
+        mapped = getattr(address, "ipv4_mapped", None)  # as a socket for both versions names it
+        return any((mapped or address) in network for network in self.networks)
 
 
-class KeyFile(msgspec.Struct, frozen=True):
-    keys: list[StoredKey]
+class KeyRefusedError(Exception):
+    """`key` is None where it was not found."""
+
+    def __init__(self, fault: KeyFault, key: ApiKey | None = None) -> None:
+        super().__init__(fault)
+        self.fault = fault
+        self.key = key
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """The keys that may ask, by the first eight bytes of their digests."""
+    """The keys that may ask, by the first eight bytes of their digests. With `known` false there is no telling
+    which they are."""
 
-    _by_start: Mapping[bytes, tuple[tuple[bytes, str], ...]]
-    _admins: "ApiKeys | None" = None
+    _by_start: Mapping[bytes, tuple[tuple[bytes, ApiKey], ...]]
+    known: bool = True
 
     @classmethod
     def of(cls, keys: Iterable[StoredKey]) -> Self:
-        keys = list(keys)
-        admins = [key for key in keys if key.admin]
-        return cls(cls._find(keys), cls(cls._find(admins)))
-
-    @staticmethod
-    def _find(keys: Iterable[StoredKey]) -> Mapping[bytes, tuple[tuple[bytes, str], ...]]:
-        by_start: dict[bytes, tuple[tuple[bytes, str], ...]] = {}
+        by_start: dict[bytes, tuple[tuple[bytes, ApiKey], ...]] = {}
         for key in keys:
             digest = bytes.fromhex(key.sha256)
-            by_start[digest[:8]] = (*by_start.get(digest[:8], ()), (digest, key.name))
-        return by_start
+            by_start[digest[:8]] = (*by_start.get(digest[:8], ()), (digest, ApiKey.of(key)))
+        return cls(by_start)
 
-    def is_admin(self, header: bytes) -> bool:
-        """Whether the key of an `Authorization: Bearer` header has the admin scope."""
-        return self._admins is not None and self._admins.bearer(header) is not None
+    def admit(
+        self,
+        header: bytes,
+        client: Client,
+        needs: KeyScope | None,
+        clock: Callable[[], datetime],
+        *,
+        basic: bool = False,
+    ) -> ApiKey:
+        """The key in an `Authorization` header.
 
-    def bearer(self, header: bytes) -> str | None:
-        """The tenant of an `Authorization: Bearer` header, or None."""
-        scheme, _, key = header.partition(b" ")
-        if scheme.lower() != b"bearer" or len(header) > _MAX_HEADER_BYTES:
+        Args:
+            header: `Bearer <key>`; with `basic` also `Basic`, the tenant being the user and the key the password.
+            client: The other end of the connection.
+            needs: The scope that is asked for; None for any.
+            clock: Asked only for a key that can expire.
+
+        Raises:
+            KeyRefusedError: It is no key, or may not be used now, from there, or for this.
+        """
+        key = self._bearer(header)
+        if key is None and basic:
+            key = self._basic(header)
+        if key is None:
+            raise KeyRefusedError(KeyFault.UNAVAILABLE if header and not self.known else KeyFault.UNKNOWN)
+        if not key.open_door:
+            if not key.admits(client):
+                raise KeyRefusedError(KeyFault.WRONG_NETWORK, key)
+            if key.expires_at is not None and clock() >= key.expires_at:
+                raise KeyRefusedError(KeyFault.EXPIRED, key)
+        if needs is not None and needs not in key.scopes:
+            raise KeyRefusedError(KeyFault.NO_SCOPE, key)
+        return key
+
+    def _bearer(self, header: bytes) -> ApiKey | None:
+        if header[:7].lower() != b"bearer " or len(header) > _MAX_HEADER_BYTES:
             return None
-        return self.tenant(key.strip())
+        return self._find(header[7:].strip())
 
-    def basic(self, header: bytes) -> str | None:
-        """The tenant of an `Authorization: Basic` header: user is the tenant, password the key; or None."""
-        scheme, _, coded = header.partition(b" ")
-        if scheme.lower() != b"basic" or len(header) > _MAX_HEADER_BYTES:
+    def _basic(self, header: bytes) -> ApiKey | None:
+        if header[:6].lower() != b"basic " or len(header) > _MAX_HEADER_BYTES:
             return None
         try:
-            user, _, key = base64.b64decode(coded.strip(), validate=True).partition(b":")
+            user, _, value = base64.b64decode(header[6:].strip(), validate=True).partition(b":")
         except (binascii.Error, ValueError):
             return None
-        tenant = self.tenant(key)
-        return tenant if tenant is not None and hmac.compare_digest(tenant.encode(), user) else None
+        key = self._find(value)
+        return key if key is not None and hmac.compare_digest(key.tenant.encode(), user) else None
 
-    def tenant(self, key: bytes) -> str | None:
-        digest = hashlib.sha256(key).digest()
-        for stored, name in self._by_start.get(digest[:8], ()):
+    def _find(self, value: bytes) -> ApiKey | None:
+        digest = hashlib.sha256(value).digest()
+        for stored, key in self._by_start.get(digest[:8], ()):
             if hmac.compare_digest(stored, digest):
-                return name
+                return key
         return None
-
-
-def read_keys(path: Path) -> list[StoredKey]:
-    """The stored keys; raises ConfigError or TransportError."""
-    try:
-        keys = msgspec.json.decode(read_limited(path, _MAX_FILE_BYTES, follow_links=True), type=KeyFile).keys
-        well_made = all(len(bytes.fromhex(key.sha256)) == hashlib.sha256().digest_size for key in keys)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        well_made = False
-    if not well_made:
-        raise ConfigError(
-            f"{path} is not a key file.", next_step="Make one with: hashcheck-service keys add NAME"
-        )
-    return keys
-
-
-def write_keys(path: Path, keys: Iterable[StoredKey]) -> None:
-    """Replace a key file, behind a link too; it keeps its owner and mode, a new one is its owner's alone.
-
-    Raises TransportError.
-    """
-    data = msgspec.json.format(msgspec.json.encode(KeyFile(list(keys))), indent=2) + b"\n"
-    write_atomically(path.resolve(), data, 0o600, keep_owner=True)
-
-
-def new_key(name: str, now: datetime, *, admin: bool = False) -> tuple[str, StoredKey]:
-    """A new key for tenant `name`: the key itself, to be shown once, and what is stored of it."""
-    key = _PREFIX + secrets.token_urlsafe(32)
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return key, StoredKey(name, digest[:8], digest, now, admin)

@@ -106,11 +106,13 @@ class MediaResponse(msgspec.Struct, frozen=True):
 
 
 class TypeOut(msgspec.Struct, frozen=True):
+    """`listed` and `engine` are only for keys with the scope `metrics`."""
+
     type: str
     bits: int
-    listed: int
     radius: int
-    engine: str
+    listed: int | msgspec.UnsetType = msgspec.UNSET
+    engine: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class CategoryOut(msgspec.Struct, frozen=True):
@@ -127,13 +129,15 @@ class FeedOut(msgspec.Struct, frozen=True):
 
 
 class SnapshotResponse(msgspec.Struct, frozen=True):
+    """`categories` and `feeds` are only for keys with the scope `metrics`."""
+
     request_id: str
     snapshot: SnapshotRef
     age_seconds: int
     overlay_age_seconds: int | None
     types: list[TypeOut]
-    categories: list[CategoryOut]
-    feeds: list[FeedOut]
+    categories: list[CategoryOut] | msgspec.UnsetType = msgspec.UNSET
+    feeds: list[FeedOut] | msgspec.UnsetType = msgspec.UNSET
 
 
 class LiveResponse(msgspec.Struct, frozen=True):
@@ -141,13 +145,16 @@ class LiveResponse(msgspec.Struct, frozen=True):
 
 
 class ReadyResponse(msgspec.Struct, frozen=True):
+    """All but `status` is only for keys with the scope `metrics`."""
+
     status: str
-    snapshot: SnapshotRef
-    age_seconds: int
-    overlay_age_seconds: int | None
-    oldest_feed_seconds: int | None
-    refused: str | None
-    detail: str | None
+    snapshot: SnapshotRef | msgspec.UnsetType = msgspec.UNSET
+    age_seconds: int | msgspec.UnsetType = msgspec.UNSET
+    overlay_age_seconds: int | msgspec.UnsetType | None = msgspec.UNSET
+    oldest_feed_seconds: int | msgspec.UnsetType | None = msgspec.UNSET
+    refused: str | msgspec.UnsetType | None = msgspec.UNSET
+    detail: str | msgspec.UnsetType | None = msgspec.UNSET
+    keys_refused: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class PointerOut(msgspec.Struct, frozen=True):

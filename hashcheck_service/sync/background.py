@@ -61,7 +61,7 @@ class Following:
         self._started = clock()
         self._asked_canaries = time.monotonic()
         pinned = read_limited(settings.trusted_keys, MAX_KEYS_BYTES, follow_links=True)
-        self.state = State(settings.state)
+        self.state = State(settings.state, settings.trust_floor.numbers)
         self.state.prepare()
         self._offer = None if uplink is None else Offer()
         self.follower = SnapshotFollower(
@@ -87,6 +87,16 @@ class Following:
                 "store_not_polled", "", "No process of this machine asks the store for anything new."
             )
         return Refusal(fetching.refused, "", fetching.detail or "") if fetching.refused else None
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the store has given nothing for longer than the settings allow a machine that is ready."""
+        allowed = self._settings.unready_without_store_seconds
+        if allowed is None:
+            return False
+        fetching = self.state.fetching()
+        answered = (fetching and fetching.answered_at) or self._started
+        return self._clock() - answered > timedelta(seconds=allowed)
 
     async def start(self) -> None:
         """Load what is here and fetch what is new, waiting a little for it; then follow until `stop`.

@@ -30,7 +30,7 @@ def published_snapshot(settings: Settings, now: datetime) -> Snapshot:
         open_store(settings.snapshots, settings.store_ca, identity=settings.identity),
         Pace(bytes_per_second=settings.min_bytes_per_second),
     )
-    state = State(settings.state)
+    state = State(settings.state, settings.trust_floor.numbers)
     trust = state.trust(read_limited(settings.trusted_keys, MAX_KEYS_BYTES, follow_links=True))
     overlay = None
     try:

@@ -70,7 +70,7 @@ class Keeper:
         self._clock = clock
         self._offer, self._withdraw = offer, withdraw
         self._pinned = read_limited(settings.trusted_keys, MAX_KEYS_BYTES, follow_links=True)
-        self._state = State(settings.state)
+        self._state = State(settings.state, settings.trust_floor.numbers)
         self._state.prepare()
         if not self._state.lead():
             raise ConfigError(

@@ -139,9 +139,9 @@ class SnapshotFollower:
     def _take_overlay(self, trust: Trust) -> None:
         data = self._state.document(OVERLAY_NAME)
         overlay = None if data is None else trust.overlay(data, None)[1]
-        if overlay is None and trust.memory.overlay.sequence:
+        if overlay is None and trust.least_overlay:
             raise SnapshotRollbackError(
-                f"Overlay {trust.memory.overlay.sequence} was in force here, and it is gone.",
+                f"Overlay {trust.least_overlay} was in force here or is asked for by trust_floor, and it is not here.",
                 next_step="It is fetched again from the store; if it is not there either, publish it anew.",
             )
         with self._lock:

@@ -16,6 +16,7 @@ Only the process that holds the lock writes, but for the last three; all verify 
 import fcntl
 import hashlib
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -26,8 +27,8 @@ from hashcheck_core.errors import HashcheckError, SnapshotFormatError, SnapshotR
 from hashcheck_core.snapshot.files import read_limited, sync_directory, transport_error, write_atomically
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
 from hashcheck_core.snapshot.overlay import MAX_OVERLAY_BYTES
-from hashcheck_core.snapshot.pointer import POINTER_NAME, Pointer, keys_name
-from hashcheck_core.snapshot.trust import Memory, Trust
+from hashcheck_core.snapshot.pointer import OVERLAY_NAME, POINTER_NAME, Pointer, is_snapshot_name, keys_name
+from hashcheck_core.snapshot.trust import NO_FLOOR, Floor, Memory, Trust
 
 MEMORY_NAME: Final = "trust.json"
 PINNED_NAME: Final = "pinned"
@@ -36,10 +37,14 @@ _MAX_STATUS_BYTES: Final = 64 * 1024
 
 
 class Fetching(msgspec.Struct, frozen=True):
-    """How the process that fetches is getting on: when it last asked the store, and why it took nothing."""
+    """How the process that fetches is getting on: when it last asked the store, and why it took nothing.
+
+    `answered_at`: when the store last gave a pointer, whether it was taken or not.
+    """
 
     pid: int
     at: datetime
+    answered_at: datetime | None = None
     refused: str | None = None
     detail: str | None = None
 
@@ -58,8 +63,9 @@ class Worker(msgspec.Struct, frozen=True):
 class State:
     """Files below `root`. Raises TransportError where they cannot be used."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, floor: Floor = NO_FLOOR) -> None:
         self.root = root
+        self._floor = floor
         self.snapshots = root / "snapshots"
         self.usage = root / "usage"
         self.near_matches = root / "near-matches"
@@ -79,8 +85,9 @@ class State:
         """Whether this process is the one that fetches. It stays so until it ends, however it ends."""
         if self._lock is not None:
             return True
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.root / "lock", flags, 0o600)
         except OSError as error:
             raise transport_error(self.root / "lock", error, "opened") from None
         try:
@@ -97,18 +104,34 @@ class State:
             self._lock = None
 
     def trust(self, pinned: bytes) -> Trust:
-        """The keys that are trusted now, and the memory. Raises a SnapshotError where the directory was tampered
-        with or is damaged."""
+        """The keys that are trusted now, and the memory: the highest of what was remembered and of every signed
+        document here. Raises a SnapshotError where the directory was tampered with or is damaged."""
         memory = self._memory()
-        trust = Trust(first_keys(pinned), memory)
+        trust = Trust(first_keys(pinned), memory or Memory(), self._floor)
         while (data := self.document(keys_name(trust.keys.version + 1), MAX_KEYS_BYTES)) is not None:
             trust = trust.renew(data)
-        if trust.keys.version < memory.keys:
-            raise SnapshotRollbackError(
-                f"Keys file {memory.keys} was trusted here, and it is gone.",
-                next_step="Put keys-….json back into the state directory from the store.",
+        pointers, overlays = ((POINTER_NAME, PINNED_NAME), (OVERLAY_NAME,))
+        trust = trust.recalling(self._documents(pointers), self._documents(overlays))
+        if memory is None and self.is_used and not trust.memory.in_force.sequence:
+            raise SnapshotFormatError(
+                f"{MEMORY_NAME} and the pointer are missing from the state directory, and other files of it are "
+                "there: what was seen before is lost.",
+                next_step="See docs/runbook.md: a state directory that is damaged.",
             )
         return trust
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is anything here that was accepted: without it this is a first start."""
+        names = (POINTER_NAME, PINNED_NAME, OVERLAY_NAME)
+        return (
+            any((self.root / name).exists() for name in names)
+            or any(self.root.glob("keys-*.json"))
+            or any(is_snapshot_name(path.name) for path in self.snapshots.glob("*"))
+        )
+
+    def _documents(self, names: Iterable[str]) -> list[bytes]:
+        return [data for name in names if (data := self.document(name)) is not None]
 
     def document(self, name: str, limit: int = MAX_OVERLAY_BYTES) -> bytes | None:
         """A document as it was accepted; None where there is none."""
@@ -129,10 +152,10 @@ class State:
         digest = hashlib.sha256(payload).hexdigest()
         write_atomically(self.root / MEMORY_NAME, payload + b"\n" + digest.encode() + b"\n", 0o600)
 
-    def _memory(self) -> Memory:
+    def _memory(self) -> Memory | None:
         data = self.document(MEMORY_NAME, _MAX_STATUS_BYTES)
         if data is None:
-            return Memory()
+            return None
         payload, _, digest = data.partition(b"\n")
         try:
             if digest != hashlib.sha256(payload).hexdigest().encode() + b"\n":

@@ -32,7 +32,7 @@ from hashcheck_service.logs import log
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.settings import Settings
 from hashcheck_service.sync.rejections import Refusal, Refusals
-from hashcheck_service.sync.state_directory import PINNED_NAME, Fetching, State
+from hashcheck_service.sync.state_directory import MEMORY_NAME, PINNED_NAME, Fetching, State
 from hashcheck_stores.download import FetchLimits, download_snapshot
 from hashcheck_stores.location import open_store
 from hashcheck_stores.store import Pace, Store, read_all
@@ -78,6 +78,8 @@ class Fetcher:
         self._keep = keep_snapshots
         self._trust: Trust | None = None
         self._known: dict[str, bytes] = {}
+        before = state.fetching()
+        self._answered_at = before.answered_at if before else None
         self._wanted: tuple[Pointer, bytes] | None = None
         self._refusals = {kind: Refusals(metrics, event) for kind, event in _EVENTS.items()}
         # Both methods below run in threads of their own, and both move the trust on.
@@ -97,6 +99,7 @@ class Fetcher:
         with self.refusing("keys"):
             if self._trust is None:
                 self._trust = self._state.trust(self._pinned)
+            self._keep_memory()
             self._take_keys()
         if self._trust is not None:
             with self.refusing("overlay"):
@@ -119,6 +122,18 @@ class Fetcher:
             self._tidy(pointer)
             self._refusals["memory"].clear()  # what was not as signed may be so now
         self._report(self._clock())
+
+    def _keep_memory(self) -> None:
+        """The memory lies on disk before anything that was accepted does: so one that is missing was taken away."""
+        assert self._trust is not None
+        if self._state.stamp(MEMORY_NAME) != (None,):
+            return
+        if self._state.is_used:
+            log.error(
+                "state_damaged", missing=MEMORY_NAME, pointer=self._trust.memory.in_force.sequence,
+                message="It is made anew from the signed documents beside it. Find out who removed it.",
+            )  # fmt: skip
+        self._state.remember(self._trust.memory)
 
     def _take_keys(self) -> None:
         assert self._trust is not None
@@ -150,6 +165,7 @@ class Fetcher:
                 "No snapshot has been published where this service looks.",
                 next_step="Publish one with: index-builder publish; or see if `snapshots` names the right store.",
             )
+        self._answered_at = now
         if data == self._known.get(POINTER_NAME):
             return
         with self._lock:
@@ -236,7 +252,7 @@ class Fetcher:
         standing = self.refusal
         code, detail = (standing.code, standing.detail) if standing else (None, None)
         with contextlib.suppress(HashcheckError):
-            self._state.report(Fetching(os.getpid(), now, code, detail))
+            self._state.report(Fetching(os.getpid(), now, self._answered_at, code, detail))
 
 
 def is_copy(path: Path) -> bool:

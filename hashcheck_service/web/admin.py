@@ -16,6 +16,7 @@ from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, decode
 from hashcheck_core.snapshot.pointer import POINTER_NAME, Pointer, decode_pointer, is_snapshot_name
 from hashcheck_core.snapshot.signed import SignedDocument
+from hashcheck_service.admission.key_file import KeyScope
 from hashcheck_service.checking.schema import (
     ActivateRequest,
     ActivateResponse,
@@ -29,7 +30,7 @@ from hashcheck_service.problems import Problem
 from hashcheck_service.service import Service
 from hashcheck_service.sync.state_directory import PINNED_NAME, State
 from hashcheck_service.web.answers import json_response, tenant
-from hashcheck_service.web.bodies import authorization, read_body
+from hashcheck_service.web.bodies import read_body
 from hashcheck_service.web.context import context_of
 
 _WAIT_SECONDS: Final = 10.0
@@ -45,7 +46,7 @@ def admin_router(service: Service) -> APIRouter:
     async def snapshots(request: Request) -> Response:
         context = context_of(request.scope)
         context.route = "/v1/admin/snapshots"
-        context.tenant = _admin(service, request)
+        context.tenant = tenant(service, request.scope, KeyScope.ADMIN)
         refusal = service.following.refusal
         newest, pinned, local = await asyncio.to_thread(_local, state)
         return json_response(
@@ -64,7 +65,7 @@ def admin_router(service: Service) -> APIRouter:
     async def activate(request: Request, version: str) -> Response:
         context = context_of(request.scope)
         context.route = "/v1/admin/snapshots/activate"
-        context.tenant = _admin(service, request)
+        context.tenant = tenant(service, request.scope, KeyScope.ADMIN)
         body = await read_body(request.scope, request.receive, _MAX_BODY, service.limits.body_seconds)
         try:
             asked = msgspec.json.decode(body or b"{}", type=ActivateRequest)
@@ -81,15 +82,6 @@ def admin_router(service: Service) -> APIRouter:
         )
 
     return router
-
-
-def _admin(service: Service, request: Request) -> str:
-    """Whose key it is; raises Problem 401 for none, 403 for one without the admin scope."""
-    given = authorization(request.scope)
-    name = tenant(service, given)
-    if not service.keys.is_admin(given):
-        raise Problem(403, "forbidden", "This key has no admin scope.")
-    return name
 
 
 def _decide(state: State, version: str, *, pin: bool) -> Pointer:

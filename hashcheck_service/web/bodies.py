@@ -58,6 +58,12 @@ def authorization(scope: Scope) -> bytes:
     return bytes(given[0]) if len(given) == 1 else b""
 
 
+def client(scope: Scope) -> tuple[str, int] | None:
+    """The other end of the connection, as the socket has it: no header is believed. None where it has no address."""
+    found = scope.get("client")
+    return None if found is None else (found[0], found[1])
+
+
 def _no_count(size: int) -> None:
     """Of bodies that are small at most."""
 

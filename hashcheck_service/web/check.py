@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from hashcheck_service.admission.key_file import KeyScope
 from hashcheck_service.checking.encodings import form_of
 from hashcheck_service.service import Service
 from hashcheck_service.web.context import Context
@@ -9,6 +10,7 @@ from hashcheck_service.web.question import Question
 
 
 class CheckEndpoint:
+    scope = KeyScope.CHECK
     basic = False
 
     def __init__(self, service: Service) -> None:

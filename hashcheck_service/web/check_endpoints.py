@@ -12,10 +12,11 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hashcheck_service.admission.api_keys import ApiKey, Client
 from hashcheck_service.problems import from_status, unavailable
 from hashcheck_service.service import Service
-from hashcheck_service.web.answers import tenant
-from hashcheck_service.web.bodies import authorization, header, read_body, too_large
+from hashcheck_service.web.answers import key_of
+from hashcheck_service.web.bodies import authorization, client, header, read_body, too_large
 from hashcheck_service.web.context import Context, lines
 from hashcheck_service.web.drive import Done, drive
 from hashcheck_service.web.fast_head import Head
@@ -44,15 +45,20 @@ class HotPath:
         )
         self.paths = frozenset(endpoints)
 
-    def at_once(self, head: Head, body: bytes, connections: int) -> Written | Awaitable[Written]:
-        """The answer to a whole request, or what must be awaited for it. `connections`: how many the worker has."""
+    def at_once(
+        self, head: Head, body: bytes, connections: int, caller: Client
+    ) -> Written | Awaitable[Written]:
+        """The answer to a whole request, or what must be awaited for it.
+
+        Args:
+            connections: How many the worker has.
+            caller: The other end of this one.
+        """
         started = time.perf_counter()
         service, endpoint = self._service, self._endpoints[head.path]
         context = Context(service, head.path)
         try:
-            if head.caller is None or head.caller[0] is not service.keys:
-                head.caller = (service.keys, tenant(service, head.authorization, basic=endpoint.basic))
-            context.tenant = name = head.caller[1]
+            context.tenant = name = self._key(endpoint, head, caller).tenant
             if not service.load.admits(name, connections, started):
                 service.load.refused += 1
                 return 503, self._refusal()
@@ -68,6 +74,19 @@ class HotPath:
         service.load.spend(name, now - started, now)
         service.metrics.answered(head.path, 200, now - started)
         return 200, _HEAD % (*kind, len(answer), context.lines(), answer)
+
+    def _key(self, endpoint: Endpoint, head: Head, caller: Client) -> ApiKey:
+        """The key of a head. What was found for it stands while the keys are the same and its time is not over: the
+        head, and whoever sent it, are those of one connection."""
+        service = self._service
+        keys, held = service.keys.current, head.key
+        if held is not None and held[0] is keys:
+            ends = held[1].expires_at
+            if ends is None or service.clock() < ends:
+                return held[1]
+        found = key_of(service, head.authorization, caller, endpoint.scope, basic=endpoint.basic)
+        head.key = (keys, found)
+        return found
 
     async def _later(self, context: Context, started: float, step: Awaitable[Answer]) -> Written:
         try:
@@ -109,7 +128,8 @@ class HotPath:
         service = self._service
         if scope["method"] != "POST":
             raise from_status(405, {"Allow": "POST"})
-        context.tenant = tenant(service, authorization(scope), basic=endpoint.basic)
+        given = authorization(scope), client(scope)
+        context.tenant = key_of(service, *given, endpoint.scope, basic=endpoint.basic).tenant
         service.checker.admit(context.tenant)
         limit, seconds = endpoint.max_body, service.limits.body_seconds
         with service.bodies.reading(context.tenant) as held:

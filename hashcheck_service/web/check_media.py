@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core.images.hashing import ImageHash
 from hashcheck_core.snapshot.snapshot import Snapshot
+from hashcheck_service.admission.key_file import KeyScope
 from hashcheck_service.admission.quota import Kind
 from hashcheck_service.checking.checker import Asked
 from hashcheck_service.checking.encodings import snapshot_ref
@@ -22,7 +23,7 @@ from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import Problem, from_status
 from hashcheck_service.service import Service
 from hashcheck_service.web.answers import json_response, tenant
-from hashcheck_service.web.bodies import authorization, read_body
+from hashcheck_service.web.bodies import read_body
 from hashcheck_service.web.context import context_of
 
 PATH = "/v1/check/media"
@@ -37,7 +38,7 @@ def media_app(service: Service) -> ASGIApp:
         context.route = PATH
         if request.method != "POST":
             raise from_status(405, {"Allow": "POST"})
-        context.tenant = tenant(service, authorization(scope))
+        context.tenant = tenant(service, scope, KeyScope.MEDIA)
         ref, dihedral = _parameters(request, limits.max_ref_chars)
         service.checker.admit(context.tenant, Kind.MEDIA)
         _expect_picture(request)

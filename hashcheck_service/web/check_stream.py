@@ -11,12 +11,14 @@ ends the stream with a problem; before the first line it is an answer like any o
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from hashcheck_service.admission.key_file import KeyScope
 from hashcheck_service.admission.quota import Kind
 from hashcheck_service.checking.checker import Asked
 from hashcheck_service.checking.hashes import decode_hex, read_batch
@@ -25,7 +27,7 @@ from hashcheck_service.policy import Action, Verdict
 from hashcheck_service.problems import Problem
 from hashcheck_service.service import Service
 from hashcheck_service.web.answers import tenant
-from hashcheck_service.web.bodies import authorization, header
+from hashcheck_service.web.bodies import header
 from hashcheck_service.web.context import Context, context_of
 
 MEDIA_TYPE: Final = "application/x-ndjson"
@@ -49,22 +51,26 @@ class StreamEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
         context.route = "/v1/check/stream"
-        context.tenant = tenant(self._service, authorization(scope))
+        tenant_now = partial(tenant, self._service, scope, KeyScope.STREAM)
+        context.tenant = tenant_now()
         kind = header(scope, b"content-type", MEDIA_TYPE.encode()).partition(b";")[0].strip().lower()
         if kind != MEDIA_TYPE.encode():
             raise Problem(415, "unsupported_media_type", f"Send the items as {MEDIA_TYPE}.")
         self._service.usable(context.snapshot)
         self._service.checker.admit(context.tenant, Kind.STREAM_HASHES)
         with self._service.streams.held(context.tenant):
-            await _Stream(self._service, context, receive, send).run()
+            await _Stream(self._service, context, receive, send, tenant_now).run()
 
 
 class _Stream:
-    def __init__(self, service: Service, context: Context, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, service: Service, context: Context, receive: Receive, send: Send, tenant_now: Callable[[], str]
+    ) -> None:
         self._service = service
         self._context = context
         self._receive = receive
         self._send = send
+        self._tenant_now = tenant_now
         self._line = 0
         self._seen = service.metrics.answers
 
@@ -117,6 +123,7 @@ class _Stream:
         return message.get("body", b""), message.get("more_body", False)
 
     async def _answers(self, lines: Sequence[_Line]) -> list[StreamAnswer]:
+        self._tenant_now()  # a stream lasts for hours, and its key may be taken away meanwhile
         read = [self._item(text) for _, text in lines]
         items = [item for item in read if isinstance(item, ItemIn)]
         service, context = self._service, self._context

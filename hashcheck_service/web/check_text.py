@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from hashcheck_core.hash_types import BUILT_IN_TYPES
+from hashcheck_service.admission.key_file import KeyScope
 from hashcheck_service.checking.hashes import Batch, decode_hex, read_batch
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.checking.schema import HashIn, ResultOut
@@ -33,6 +34,7 @@ def hashcheck_endpoints(service: Service) -> Mapping[str, Endpoint]:
 
 
 class _OneHash:
+    scope = KeyScope.CHECK
     basic = True
     max_body = 1024  # a sha256 has 64 digits; the rest is room to say what is wrong
 

@@ -24,12 +24,14 @@ class Context:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         headers = [(REQUEST_ID_HEADER, self.request_id.encode())]
-        if self.snapshot is not None:
+        if (
+            self.snapshot is not None and self.tenant
+        ):  # strangers learn nothing of the list, not even that it changed
             headers.append((SNAPSHOT_HEADER, self.snapshot.id.encode()))
         return headers
 
     def lines(self) -> bytes:
-        """`headers`, as HTTP/1.1 writes them."""
+        """`headers`, as HTTP/1.1 writes them; for who has a key."""
         if self.snapshot is None:
             return lines(self.headers())
         return b"hashcheck-request-id: %b\r\nhashcheck-snapshot: %b\r\n" % (

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from hashcheck_service.admission.api_keys import ApiKey, ApiKeys
+
 # RFC 9110, 5.1 and 5.5: a name is a token, a value has no control character but the tab. No folded lines.
 _FIELDS: Final = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)+")
 # With one of these what follows the head is not simply a body of its length, or not simply on its way.
@@ -22,15 +24,15 @@ _MAX_DIGITS: Final = 9  # of a length; no body is so long
 class Head:
     """What counts of a head: the path, two fields (empty where they are missing), and the length of the body.
 
-    `caller` is for whoever has found out whose key it bears: the next request with the same head need not find it out
-    again.
+    `key` is for whoever has found out whose key it bears, and among which: the next request with the same head need
+    not find it out again.
     """
 
     path: str
     authorization: bytes
     content_type: bytes
     length: int
-    caller: tuple[object, str] | None = field(default=None, compare=False)  # the keys asked, and the tenant
+    key: tuple[ApiKeys, ApiKey] | None = field(default=None, compare=False)
 
 
 def read_head(data: bytes, paths: Mapping[bytes, str]) -> tuple[int, Head] | None:

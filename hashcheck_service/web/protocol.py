@@ -64,7 +64,7 @@ class CheckProtocol(HttpToolsProtocol):
         if self._between and self._is_idle() and not self.flow.write_paused and not self._load.draining:
             plain = self._plain.whole(data)
             if plain is not None:
-                answer = self._checks.at_once(*plain, len(self.connections))
+                answer = self._checks.at_once(*plain, len(self.connections), self.client)
                 if isinstance(answer, tuple):
                     self._answer(*answer)
                 else:

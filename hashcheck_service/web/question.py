@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from hashcheck_service.admission.key_file import KeyScope
 from hashcheck_service.checking.checker import Asked
 from hashcheck_service.checking.schema import ResultOut
 from hashcheck_service.web.context import Context
@@ -22,8 +23,9 @@ class Question(Asked, frozen=True, gc=False):
 
 
 class Endpoint(Protocol):
-    """`basic`: whether Basic authentication will do. `max_body`: in bytes."""
+    """`scope`: what a key needs. `basic`: whether Basic authentication will do. `max_body`: in bytes."""
 
+    scope: KeyScope
     basic: bool
     max_body: int
 

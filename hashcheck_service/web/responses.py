@@ -78,23 +78,16 @@ def document(problem: Problem, context: Context) -> tuple[list[tuple[bytes, byte
 
 
 class Refusal:
-    """The answer to a request that is not even parsed: headers, an empty line and the body. Nearly all of it is the
-    same each time, and is made once for each snapshot."""
+    """The answer to a request that is not even parsed: headers, an empty line and the body. All of it is the same each
+    time but the request's id: who asks is not known, so nothing is told of the list."""
 
     def __init__(self, service: Service, problem: Problem) -> None:
-        self._service = service
-        self._problem = problem
-        self._parts: list[bytes] = []  # what stands around the request's id
-        self._snapshot: str | None = None  # its id: the snapshot itself is not to be kept alive
+        context = Context(service)
+        headers, body = document(problem, context)
+        # What stands around the request's id.
+        self._parts = (lines(headers) + b"\r\n" + body).split(context.request_id.encode())
 
     def __call__(self) -> bytes:
-        current = self._service.follower.current
-        serving = current.id if current is not None else None
-        if not self._parts or self._snapshot != serving:
-            context = Context(self._service)
-            headers, body = document(self._problem, context)
-            self._parts = (lines(headers) + b"\r\n" + body).split(context.request_id.encode())
-            self._snapshot = serving
         return new_id().encode().join(self._parts)
 
 

@@ -24,16 +24,17 @@ from hashcheck_core.categories import CATEGORY_CODES
 from hashcheck_core.errors import ConfigError, FeedError
 from hashcheck_core.hash_types import HashType
 from hashcheck_core.reserved import TEST_ENTRY_ID, TEST_HASHES
-from hashcheck_core.snapshot.files import read_limited, sync_directory, transport_error
+from hashcheck_core.snapshot.files import sync_directory, transport_error
 from hashcheck_core.snapshot.manifest import Canary, FeedSection
 from hashcheck_core.snapshot.opener import open_snapshot
 from hashcheck_core.snapshot.overlay import Overlay, additions_in_force, retracted_entries
-from hashcheck_core.snapshot.signing import TrustedKeys, load_private
+from hashcheck_core.snapshot.signing import TrustedKeys
 from hashcheck_core.snapshot.writer import SnapshotContent, write_snapshot
 from index_builder.build.gate_run import Judging
 from index_builder.build.previous import changes_since, feeds_in_force, must_continue
 from index_builder.config.feed import FeedConfig
 from index_builder.config.file import BuildConfig
+from index_builder.config.private_keys import read_id_key, read_signing_key
 from index_builder.feeds.entry_ids import EntryIds
 from index_builder.feeds.formats.record import SET_ASIDE, Reason
 from index_builder.feeds.reading import FeedReading
@@ -52,8 +53,6 @@ from index_builder.table.candidates import sample
 from index_builder.table.collector import ColumnCollector
 from index_builder.table.engines import describe_plan
 
-_MAX_KEY_BYTES = 64 * 1024
-_ID_KEY_BYTES = 32
 _UNNAMED = ".unnamed-"
 
 
@@ -127,8 +126,8 @@ def _build(
     new_decisions: bool,
 ) -> BuildReport:
     """`work` is a folder for what is needed only meanwhile."""
-    signing_key = load_private(read_limited(config.snapshot.signing_key, _MAX_KEY_BYTES, follow_links=True))
-    id_key = _load_id_key(config.snapshot.entry_id_key_path)
+    signing_key = read_signing_key(config.snapshot.signing_key)
+    id_key = read_id_key(config.snapshot.entry_id_key_path)
     decisions = _decisions(config, id_key, None if new_decisions else out)
     collector = ColumnCollector(config.hash_types(), work)
     runs = [_read_feed(feed, config, id_key, collector, work, now, progress) for feed in config.feed]
@@ -340,14 +339,3 @@ def _decisions(config: BuildConfig, id_key: bytes, out: Path | None) -> Applied:
 def _mark(id_key: bytes) -> str:
     """A name for the id key that tells nothing of it."""
     return hmac.digest(id_key, b"the key of these entry ids", "sha256")[:8].hex()
-
-
-def _load_id_key(path: Path) -> bytes:
-    text = read_limited(path, _MAX_KEY_BYTES, follow_links=True)
-    try:
-        key = bytes.fromhex(text.decode().strip())
-    except (ValueError, UnicodeDecodeError):
-        key = b""
-    if len(key) != _ID_KEY_BYTES:
-        raise ConfigError(f"{path} is not an entry id key.", next_step="Make one with: index-builder keygen")
-    return key

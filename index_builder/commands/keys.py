@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hashcheck_core.command_line import clock
+from hashcheck_core.durations import parse_duration
 from hashcheck_core.errors import ConfigError
 from hashcheck_core.snapshot.files import read_limited, transport_error, write_durably
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, Keys, Role, first_keys, new_keys_file
@@ -23,7 +24,6 @@ from index_builder.commands.options import (
     private_keys,
     publisher,
 )
-from index_builder.config.durations import parse_duration
 
 _FIRST_YEARS = timedelta(weeks=104)
 

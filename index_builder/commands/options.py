@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hashcheck_core.command_line import clock
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES
-from hashcheck_core.snapshot.signing import load_private
 from hashcheck_stores.location import open_store
+from index_builder.config.private_keys import read_signing_key
 from index_builder.publishing.publisher import Publisher
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -50,7 +50,7 @@ def print_json(result: object) -> None:
 
 def private_keys(paths: Sequence[Path]) -> list[Ed25519PrivateKey]:
     """Raises ConfigError or TransportError."""
-    return [load_private(read_limited(path, MAX_KEYS_BYTES, follow_links=True)) for path in paths]
+    return [read_signing_key(path) for path in paths]
 
 
 def publisher(

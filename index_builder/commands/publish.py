@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hashcheck_core.command_line import clock
+from hashcheck_core.durations import parse_duration
 from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, Role, first_keys
 from hashcheck_core.snapshot.opener import open_snapshot
@@ -27,7 +28,6 @@ from index_builder.commands.options import (
     publisher,
 )
 from index_builder.commands.progress import shown
-from index_builder.config.durations import parse_duration
 from index_builder.publishing.countersign import countersign
 
 GoodFor = Annotated[

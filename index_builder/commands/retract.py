@@ -83,7 +83,7 @@ def reinstate(
 def add(
     hash_type: Annotated[str, typer.Argument(metavar="TYPE", help="md5, sha1, sha256, pdq or phash.")],
     value: Annotated[
-        str, typer.Argument(metavar="HASH", help="The hash in hex; '-' reads it from standard input.")
+        str, typer.Argument(metavar="-", help="The hash in hex is read from standard input: write '-' here.")
     ],
     category: Annotated[str, typer.Option(help="The category it is listed in.")],
     source: Annotated[str, typer.Option(help="Who vouches for it.")],
@@ -95,9 +95,17 @@ def add(
     recipient: Recipients = None,
     json: Json = False,
 ) -> None:
-    """List one hash on every service within seconds. Bring it into a feed too: this is for the hours until then."""
+    """List one hash on every service within seconds. Bring it into a feed too: this is for the hours until then.
+
+    The hash is a secret: every user of a machine can read the command lines of its processes.
+    """
+    if value != "-":
+        raise ConfigError(
+            "A hash does not belong in a command line, where every user of this machine can read it.",
+            next_step="Write '-' in its place, and the hash on standard input.",
+        )
     entry = secrets.token_hex(ENTRY_ID_BYTES)
-    text = sys.stdin.readline().strip() if value == "-" else value
+    text = sys.stdin.readline().strip()
     addition = Addition(hash_type, text.lower(), entry, category, source, reason, clock())
 
     def change(overlay: Overlay) -> Overlay:

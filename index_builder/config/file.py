@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from hashcheck_core.categories import Category
-from hashcheck_core.errors import ConfigError, HashcheckError
+from hashcheck_core.config import mistakes
+from hashcheck_core.errors import ConfigError, ConfigMistakesError
 from hashcheck_core.hash_types import BUILT_IN_TYPES, HashKind, HashType
 from hashcheck_core.snapshot.files import read_limited
 from index_builder.config.durations import Duration
@@ -96,21 +97,16 @@ class BuildConfig(Section):
 
 
 def load_config(path: Path) -> BuildConfig:
-    """Read feeds.toml; raises ConfigError, or TransportError where it cannot be read."""
+    """Read feeds.toml; raises ConfigMistakesError with every mistake there is, or TransportError."""
     text = read_limited(path, _MAX_CONFIG_BYTES, follow_links=True)
     try:
         config = BuildConfig.model_validate(tomllib.loads(text.decode()))
-        config.hash_types()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}.", next_step="Mend that line.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "config"
-        raise ConfigError(
-            f"{path}: {where}: {first['msg']}.", next_step="See docs/building.md for every key."
-        ) from None
-    except HashcheckError:
-        raise
+        told = error.errors(include_url=False, include_input=False)
+        raise ConfigMistakesError(mistakes(told, BuildConfig, str(path), "docs/building.md")) from None
+    config.hash_types()
     return _resolve(config, path.parent)
 
 

@@ -17,6 +17,7 @@ from typing import Final, Self
 import msgspec
 
 from hashcheck_core.errors import TransportError
+from hashcheck_core.snapshot.files import must_be_regular
 from index_builder.feeds.formats.record import BadRow, Item, Reason, Record, Tombstone
 
 _SCHEMA: Final = """
@@ -61,6 +62,7 @@ class DeltaState:
 
     def __init__(self, path: Path, made_by: str = "") -> None:
         self._path = path
+        must_be_regular(path)
         with self._told():
             self._db = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hashcheck_core.errors import FeedError
-from hashcheck_core.snapshot.files import transport_error
+from hashcheck_core.snapshot.files import open_regular, transport_error
 from index_builder.config.feed import DELTA_FORMATS, FeedConfig
 from index_builder.feeds.batches.feeds import FetchedFeed, check_pages
 from index_builder.feeds.batches.folder import Sealed
@@ -131,7 +131,7 @@ class FeedReading:
         self, path: Path, read: "Callable[[SourceFile, FeedConfig], Iterator[Taken]]"
     ) -> "Iterator[Taken]":
         try:
-            with path.open("rb") as file:
+            with open_regular(path, follow_links=True) as file:
                 status = os.fstat(file.fileno())
                 before, self.modified = self.size, max(self.modified, status.st_mtime)
                 total = before + status.st_size

@@ -19,7 +19,7 @@ from hashcheck_core.errors import ConfigError, FeedError, HashError, ImageError
 from hashcheck_core.hash_types import BUILT_IN_TYPES, Hash, HashType, parse_hex
 from hashcheck_core.images.decoder import ImageLimits, decode
 from hashcheck_core.images.hashing import hash_bytes, hash_picture
-from hashcheck_core.snapshot.files import read_limited, transport_error
+from hashcheck_core.snapshot.files import must_be_regular, open_regular, read_limited, transport_error
 from index_builder.config.known_good import KnownGoodConfig
 
 _PART: Final = 100_000
@@ -81,6 +81,7 @@ def _parts(hashes: Iterator[tuple[str, bytes]]) -> Iterator[KnownHashes]:
 def _nsrl(config: KnownGoodConfig) -> Iterator[KnownHashes]:
     """RDS v3: a table FILE with columns sha1 and md5 in hex. A value that is no such hash is passed over."""
     try:
+        must_be_regular(config.path)
         db = sqlite3.connect(f"{config.path.absolute().as_uri()}?mode=ro", uri=True)
         db.text_factory = bytes  # one value in another encoding stops nothing
         try:
@@ -106,7 +107,7 @@ def _is_hex(value: object, width: int) -> bool:
 def _lines(config: KnownGoodConfig, types: Mapping[str, HashType]) -> Iterator[tuple[str, bytes]]:
     """A line that is no hash stops the build: a veto that is not read whole is none."""
     try:
-        with config.path.open("rb") as file:
+        with open_regular(config.path, follow_links=True) as file:
             number = 0
             while raw := file.readline(_MAX_LINE_BYTES + 1):
                 number += 1
@@ -166,7 +167,7 @@ def _digests(path: Path, name: str) -> Iterator[PictureHash]:
     """Of a file too large for a picture, read as a stream."""
     digests = {kind: hashlib.new(kind, usedforsecurity=False) for kind in ("md5", "sha1", "sha256")}
     try:
-        with path.open("rb") as file:
+        with open_regular(path, follow_links=True) as file:
             while part := file.read(1 << 20):
                 for digest in digests.values():
                     digest.update(part)

@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hashcheck_core.errors import SnapshotDigestError, SnapshotFormatError
-from hashcheck_core.snapshot.files import read_limited, transport_error, write_atomically
+from hashcheck_core.snapshot.files import open_regular, read_limited, transport_error, write_atomically
 from hashcheck_core.snapshot.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME, decode
 from hashcheck_core.snapshot.signed import MAX_DOCUMENT_BYTES, SignedDocument
 from hashcheck_core.snapshot.signing import (
@@ -57,7 +57,7 @@ def _snapshot(directory: Path, keys: Sequence[Ed25519PrivateKey], *, manifest_on
         )
     for entry in () if manifest_only else manifest.files():
         try:
-            with (directory / entry.name).open("rb") as file:
+            with open_regular(directory / entry.name) as file:
                 good = hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
         except OSError as error:
             raise transport_error(directory / entry.name, error, "read") from None

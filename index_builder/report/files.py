@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from hashcheck_core.errors import ConfigError, DataError, TransportError
-from hashcheck_core.snapshot.files import transport_error, write_atomically
+from hashcheck_core.snapshot.files import open_regular, transport_error, write_atomically
 from index_builder.feeds.formats.record import BadRow
 from index_builder.report.model import BuildReport
 from index_builder.report.page import render
@@ -92,7 +92,8 @@ def _changed(path: Path) -> float:
 
 def _read(path: Path) -> BuildReport:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=BuildReport)
+        with open_regular(path) as file:
+            return msgspec.json.decode(file.read(), type=BuildReport)
     except OSError as error:
         raise transport_error(path, error, "read") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

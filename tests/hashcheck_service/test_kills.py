@@ -1,6 +1,6 @@
 """kill -9 of everything at any moment: what is served, and what lies on disk, is one whole, verified snapshot.
 
-HASHCHECK_KILLS sets how often each is killed; the few by default keep the suite short.
+TEST_KILLS sets how often each is killed; the few by default keep the suite short.
 """
 
 import json
@@ -23,7 +23,7 @@ from hashcheck_core.snapshot.keys import Role, first_keys
 from hashcheck_core.snapshot.opener import open_snapshot
 from tests.support import Server, Site, eventually, pdq, run, serving
 
-KILLS = int(os.environ.get("HASHCHECK_KILLS", "4"))
+KILLS = int(os.environ.get("TEST_KILLS", "4"))
 Listed = dict[str, dict[str, str]]
 ODD_EVEN = "id,type,value,quality,category\nx,pdq," + "5a" * 32 + ",,A\n"
 

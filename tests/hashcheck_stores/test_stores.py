@@ -26,6 +26,7 @@ from hashcheck_stores.store import Pace, Store, read_all
 from tests.hashcheck_core.test_attacks import SOON, Published, Publishers
 from tests.hashcheck_core.test_snapshot import content
 from tests.servers import FileServer, bucket_server, https_server
+from tests.support import write_private
 
 NAME = "00000007-" + "ab" * 8
 
@@ -48,7 +49,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(str(tmp_path / "store"))
     if request.param == "sealed":
         secret, recipient = new_identity()
-        (tmp_path / "identity").write_text(secret)
+        write_private(tmp_path / "identity", secret)
         return open_store(str(tmp_path / "store"), identity=tmp_path / "identity", recipients=[recipient])
     return open_store(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
 
@@ -219,8 +220,8 @@ def test_a_small_file_is_read_whole(store: Store) -> None:
 
 def test_a_sealed_store_tells_nothing_of_the_list_but_to_its_recipients(tmp_path: Path) -> None:
     secret, recipient = new_identity()
-    (tmp_path / "mine").write_text(secret)
-    (tmp_path / "stranger").write_text(new_identity()[0])
+    write_private(tmp_path / "mine", secret)
+    write_private(tmp_path / "stranger", new_identity()[0])
     place, clear = str(tmp_path / "store"), b"listed " * 500_000
     mine = open_store(place, identity=tmp_path / "mine", recipients=[recipient])
     assert mine.create(f"{NAME}/pdq-codes.bin", clear)

@@ -33,7 +33,7 @@ from tests.index_builder.sources import (
     sources,
 )
 from tests.specimens.feeds import md5
-from tests.support import Site, done, run
+from tests.support import Site, done, run, write_private
 
 OFFLINE = """
 import sys
@@ -231,7 +231,7 @@ def test_what_lies_beside_the_batches_is_none(desk: Desk) -> None:
 def test_batches_count_only_when_signed_where_the_config_asks_for_it(server: Sources, tmp_path: Path) -> None:
     for name in ("fetcher", "stranger"):
         private, public = generate_pair()
-        (tmp_path / f"{name}.pem").write_bytes(private)
+        write_private(tmp_path / f"{name}.pem", private)
         (tmp_path / f"{name}.pub").write_bytes(public)
     ours = {"signing_key": tmp_path / "fetcher.pem", "trusted_keys": [tmp_path / "fetcher.pub"]}
     desk = Desk(server, "tat", tmp_path, batches=ours)
@@ -441,7 +441,7 @@ def test_a_credential_comes_from_a_file_too_and_is_told_when_it_is_not_there(
     server: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = tmp_path / "password"
-    secret.write_text(f"{PASSWORD}\n")
+    write_private(secret, f"{PASSWORD}\n")
     desk = Desk(server, "ncmec", tmp_path, limits={"password": f"file:{secret}"})
     desk.fetch()
     secret.write_text("brief")

@@ -93,8 +93,8 @@ def test_a_retraction_raises_the_overlay_and_the_pointer_that_asks_for_it(new_si
     done("index_builder", "retract", entry, "--reason", "a stock picture", *where)
     assert pointer_of(new_site.snapshots) == (2, 1, 1)
     done(
-        "index_builder", "add", "md5", "ab" * 16, "--category", "baseline", "--source", "police",
-        "--reason", "tonight", *where,
+        "index_builder", "add", "md5", "-", "--category", "baseline", "--source", "police",
+        "--reason", "tonight", *where, stdin="ab" * 16,
     )  # fmt: skip
     payload = SignedDocument.read((new_site.snapshots / "overlay").read_bytes(), "it").payload
     overlay = decode_overlay(payload)
@@ -106,8 +106,8 @@ def test_a_retraction_raises_the_overlay_and_the_pointer_that_asks_for_it(new_si
         refused = run("index_builder", "retract", bad, "--reason", "x", *where)
         assert refused.returncode == 1
     degenerate = run(
-        "index_builder", "add", "pdq", "00" * 32, "--category", "baseline", "--source", "police",
-        "--reason", "tonight", *where,
+        "index_builder", "add", "pdq", "-", "--category", "baseline", "--source", "police",
+        "--reason", "tonight", *where, stdin="00" * 32,
     )  # fmt: skip
     assert (degenerate.returncode, "blank picture" in degenerate.stderr) == (1, True)
     assert pointer_of(new_site.snapshots) == (4, 1, 3)
@@ -197,9 +197,9 @@ def test_the_next_build_takes_the_overlay_in(new_site: Site) -> None:
     gone = sorted(listed)[0]
     done("index_builder", "retract", gone, "--reason", "a stock picture", *where)
     more = ("--category", "baseline", "--source", "police", "--reason", "found tonight")
-    done("index_builder", "add", "sha256", "5a" * 32, *more, *where)
+    done("index_builder", "add", "sha256", "-", *more, *where, stdin="5a" * 32)
     unwanted = ("--category", "comparison", "--source", "police", "--reason", "not for this list")
-    done("index_builder", "add", "sha256", "a5" * 32, *unwanted, *where)
+    done("index_builder", "add", "sha256", "-", *unwanted, *where, stdin="a5" * 32)
 
     build = ("build", "--config", new_site.root / "feeds.toml", "--out", new_site.snapshots, "--json")
     store = ("--store", new_site.snapshots)

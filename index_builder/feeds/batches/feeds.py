@@ -10,10 +10,11 @@ from pydantic import PrivateAttr
 
 from hashcheck_core import __version__
 from hashcheck_core.errors import ConfigError, FeedError
-from hashcheck_core.snapshot.files import read_limited, transport_error
-from hashcheck_core.snapshot.signing import TrustedKeys, key_id, load_private, load_public
+from hashcheck_core.snapshot.files import open_regular, read_limited, transport_error
+from hashcheck_core.snapshot.signing import TrustedKeys, key_id, load_public
 from index_builder.config.feed import DELTA_FORMATS, FeedConfig
 from index_builder.config.file import BuildConfig
+from index_builder.config.private_keys import read_signing_key
 from index_builder.feeds.batches.folder import BatchFolder, Sealed
 from index_builder.feeds.batches.seal import Page, damaged
 from index_builder.feeds.delta_state import DeltaState
@@ -83,7 +84,7 @@ def batch_folder(config: BuildConfig, feed: FeedConfig, root: Path, *, signing: 
     ]
     keys: list[Ed25519PrivateKey] = []
     if signing and section.signing_key is not None:
-        keys = [load_private(read_limited(section.signing_key, _MAX_KEY_BYTES, follow_links=True))]
+        keys = [read_signing_key(section.signing_key)]
     if signing and trusted and not {key_id(key.public_key()) for key in keys} & set(map(key_id, trusted)):
         raise ConfigError(
             "What is fetched here would not count: `batches.signing_key` is none of `batches.trusted_keys`.",
@@ -132,7 +133,7 @@ def check_pages(batch: Sealed, pages: Sequence[Page]) -> None:
     for page in pages:
         digest = hashlib.sha256()
         try:
-            with batch.page(page).open("rb") as file:
+            with open_regular(batch.page(page)) as file:
                 while chunk := file.read(1 << 20):
                     digest.update(chunk)
         except FileNotFoundError:

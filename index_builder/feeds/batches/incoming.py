@@ -14,7 +14,14 @@ from typing import Final, Self
 import msgspec
 
 from hashcheck_core.errors import TransportError
-from hashcheck_core.snapshot.files import read_limited, sync_directory, transport_error, write_durably
+from hashcheck_core.snapshot.files import (
+    must_be_regular,
+    open_regular,
+    read_limited,
+    sync_directory,
+    transport_error,
+    write_durably,
+)
 from index_builder.feeds.batches.seal import MAX_SEAL_BYTES, SEAL_NAME, Page
 
 _BEGIN: Final = "begin.json"
@@ -103,6 +110,7 @@ class Incoming:
         journal = self.path / _JOURNAL
         if not journal.exists():
             return
+        must_be_regular(journal)
         good = 0
         with journal.open("r+b") as file:
             for raw in file:
@@ -201,7 +209,7 @@ def page_of(path: Path, name: str, rows: int, *, redacted: int = 0, damaged: str
     digest = hashlib.sha256()
     size = 0
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
                 size += len(chunk)

@@ -17,6 +17,7 @@ import httpx
 
 from hashcheck_core.errors import ConfigError, FeedError, TransportError
 from hashcheck_core.snapshot.files import transport_error
+from hashcheck_stores.https import tls_context
 from hashcheck_stores.store import Pace
 from index_builder.config.fetch import FetchConfig
 from index_builder.feeds.fetching.retry import TransientError
@@ -66,7 +67,7 @@ class Client:
                 ssl.PROTOCOL_TLS_CLIENT
             )  # trusts nobody yet: enough for loopback in clear
             if url.startswith("https:"):
-                context = ssl.create_default_context(cafile=config.ca)
+                context = tls_context(config.ca)
             self._http = httpx.Client(verify=context, timeout=_TIMEOUT, trust_env=False)
         except (OSError, ssl.SSLError):
             raise ConfigError(

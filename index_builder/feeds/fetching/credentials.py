@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote, quote_plus
 
 from hashcheck_core.errors import ConfigError
-from hashcheck_core.snapshot.files import read_limited
+from hashcheck_core.snapshot.files import NOT_FOR_OTHERS, read_limited
 from index_builder.config.fetch import CREDENTIALS, FetchConfig
 
 MARK: Final = b"REDACTED"
@@ -74,7 +74,7 @@ def _read(feed: str, name: str, reference: str) -> str:
         value = os.environ.get(where, "")
         place = f"environment variable {where}"
     else:
-        value = _text(read_limited(Path(where), _MAX_BYTES, follow_links=True))
+        value = _text(read_limited(Path(where), _MAX_BYTES, follow_links=True, privacy=NOT_FOR_OTHERS))
         place = where
     value = value.strip()
     if not value or not value.isprintable() or not value.isascii():

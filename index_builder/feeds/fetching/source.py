@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from hashcheck_core.errors import FeedError
-from hashcheck_core.snapshot.files import transport_error
+from hashcheck_core.snapshot.files import open_regular, transport_error
 from index_builder.config.feed import FeedConfig
 from index_builder.config.fetch import DEFAULT_URLS
 from index_builder.feeds.fetching.client import Ask, Client, DeniedError
@@ -99,7 +99,7 @@ class Source:
 
 def _copy(source: Path, to: Path, limit: int) -> None:
     try:
-        with source.open("rb") as read, to.open("wb") as write:
+        with open_regular(source, follow_links=True) as read, to.open("wb") as write:
             if os.fstat(read.fileno()).st_size > limit:
                 raise FeedError(
                     f"{source} has more than {limit} bytes.",
