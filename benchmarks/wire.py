@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.load import request
 from benchmarks.machine import describe
-from benchmarks.serve import check_body, pin, processor_seconds, worker_pids
+from benchmarks.serve import check_body, pin, processor_seconds
 from benchmarks.sites import key_of, site_of, strangers
 from tests.support import Server, serving
 
@@ -97,7 +97,7 @@ def _is_whole(answer: bytearray) -> bool:
 
 def measure(server: Server, count: int, parts: Parts) -> float:
     """Microseconds of processor a request took the worker."""
-    pids = worker_pids(server)
+    pids = server.workers()
     before = processor_seconds(pids)
     send(server, count, parts)
     return (processor_seconds(pids) - before) / count * 1e6
@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 **({"PYTHONPATH": str(tree)} if tree else {}),
             }
             server = stack.enter_context(serving(site, key=key_of(site), cwd=tree, **environment))
-            pin(worker_pids(server)[0], 0)
+            pin(server.workers()[0], 0)
             servers[name] = server
         cases = parts_of(key_of(site), options.lines)
         for turn in range(options.turns + 1):  # the first warms up
