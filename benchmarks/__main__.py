@@ -14,6 +14,8 @@ NAMES = {
     "concurrency": "searches on the event loop, in threads, or gathered",
     "start": "from the command to ready, and the memory of workers",
     "full_serve": "all of serving in one run, for docs/performance.md",
+    "wire": "what reading a request costs, in whatever pieces it comes",
+    "framing": "attacks on framing through real proxies: wrong answers by proxy",
     "soak": "minutes of swaps, bad and slow callers and killed workers: nothing wrong, nothing lost",
     "images": "pictures a second beside Pillow's decode, and bits off the reference",
     "probing": "what a tenant reads off the answers until it is noticed, false alarms, cost",

@@ -21,9 +21,9 @@ from benchmarks.machine import describe
 from benchmarks.serve import check_requests
 from benchmarks.sites import key_of, site_of
 from hashcheck_service.app import create_app
+from hashcheck_service.http1.protocol import CheckProtocol
 from hashcheck_service.logs import configure
 from hashcheck_service.settings import load_settings
-from hashcheck_service.web.protocol import CheckProtocol
 
 ROOT = Path(__file__).parents[1]
 

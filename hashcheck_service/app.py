@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_core import __version__
+from hashcheck_service.http1.fast_head import request_lines
+from hashcheck_service.http1.shared import SHARED, Shared
 from hashcheck_service.problems import MEDIA_TYPE, from_status
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.service import Service
 from hashcheck_service.settings import Settings
 from hashcheck_service.sync.clock import utc_now
 from hashcheck_service.web.admin import admin_router
+from hashcheck_service.web.answers import has_key
 from hashcheck_service.web.check import CheckEndpoint
 from hashcheck_service.web.check_endpoints import HotPath
 from hashcheck_service.web.check_media import PATH as MEDIA
@@ -36,8 +40,8 @@ from hashcheck_service.web.check_media import media_app
 from hashcheck_service.web.check_stream import StreamEndpoint
 from hashcheck_service.web.check_text import hashcheck_endpoints
 from hashcheck_service.web.context import context_of
-from hashcheck_service.web.fast_head import request_lines
-from hashcheck_service.web.responses import Envelope, Refusal
+from hashcheck_service.web.malformed import Malformed
+from hashcheck_service.web.responses import Envelope
 from hashcheck_service.web.status import status_router
 
 
@@ -54,14 +58,15 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with service.running():
-            # For `protocol`, which meets a request before the app does.
             yield {
-                "load": service.load,
-                "request_lines": request_lines(hot_path.paths),
-                "checks": hot_path,
-                "head_too_long": Refusal(service, from_status(431, {"Connection": "close"})),
-                "head_seconds": settings.limits.head_seconds,
-                "max_head_bytes": settings.limits.max_head_bytes,
+                SHARED: Shared(
+                    settings.limits,
+                    service.load,
+                    hot_path,
+                    request_lines(hot_path.paths),
+                    Malformed(service),
+                    partial(has_key, service),
+                )
             }
 
     app = FastAPI(

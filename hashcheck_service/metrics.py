@@ -78,6 +78,12 @@ class Metrics:
         )
         self._refused = 0  # of them, so many are counted
         self.answers = 0  # requests that were answered, ever, in this worker
+        self.malformed = Counter(
+            "hashcheck_malformed_requests",
+            "Requests that cannot be read as HTTP/1.1.",
+            ["reason"],
+            registry=registry,
+        )
         self.crashes = Counter("hashcheck_crashes", "Unforeseen errors, answered 500.", registry=registry)
         self.swaps = Counter("hashcheck_snapshot_swaps", "Snapshots put in force.", registry=registry)
         self.refusals = Counter(

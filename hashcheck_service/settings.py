@@ -56,8 +56,12 @@ class Limits(BaseModel):
     max_ref_chars: Positive = 256
     # A head that comes in parts is kept whole until it ends; a long one has some kilobytes of tokens and cookies.
     max_head_bytes: Positive = 64 * 1024
-    # From the connection, or the last answer on it, to the end of a request head; and for a caller to read its answers.
+    # From the first byte of a request head to its end, for the first byte on a connection to come, and for a caller to
+    # read its answers.
     head_seconds: Seconds = 10.0
+    # Between two requests. Balancers close their idle connections after 60 s: the one who is to send the next request
+    # must be the one who closes, or requests are lost.
+    keep_alive_seconds: Seconds = 75.0
     # One byte a second must not hold a connection for ever.
     body_seconds: Seconds = 10.0
     # Large checks, and those of a tenant that has used more than its part: so many may wait for their turn or for a

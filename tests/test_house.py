@@ -18,6 +18,7 @@ from hashcheck_core.durations import parse_duration
 from hashcheck_core.hash_types import BUILT_IN_TYPES
 from hashcheck_core.reserved import TEST_HASHES
 from hashcheck_service.checking.reasons import Reason as CheckReason
+from hashcheck_service.http1.faults import Fault
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.processes.vitals import Vitals
@@ -108,6 +109,8 @@ def test_reasons_formats_and_test_hashes_are_documented() -> None:
         assert f"`{reject}`" in DOCS["building.md"]
     for reason in CheckReason:
         assert f"`{reason}`" in DOCS["checking.md"]
+    for fault in Fault:
+        assert f"| `{fault}` |" in DOCS["checking.md"]
     for name in FORMATS:
         assert f"| `{name}` |" in DOCS["building.md"]
     contract = (ROOT / "openapi.yaml").read_text()
@@ -209,7 +212,7 @@ def test_the_product_uses_every_package_it_asks_its_user_to_install() -> None:
     called = {"faiss-cpu": "faiss", "pillow": "PIL"}
     modules = {called.get(name, name.replace("-", "_")) for name in asked}
     used = {name for package in ALLOWED for file in (ROOT / package).rglob("*.py") for name in imports(file)}
-    assert modules - used == {"httptools", "uvloop"}  # what uvicorn serves with
+    assert modules - used == {"uvloop"}  # what uvicorn serves with
 
 
 def test_scripts_are_short_and_files_not_long() -> None:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from hashcheck_core.errors import HashcheckError
 from hashcheck_service.app import worker_app
+from hashcheck_service.http1.protocol import CheckProtocol
 from hashcheck_service.logs import configure, log
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.accepting import Acceptor
@@ -28,7 +29,6 @@ from hashcheck_service.processes.channel import Channel
 from hashcheck_service.processes.connections import Connections, most_connections
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import load_settings
-from hashcheck_service.web.protocol import CheckProtocol
 
 CANNOT_START: Final = 2
 _ALIVE_SECONDS: Final = 1.0

@@ -1,5 +1,7 @@
 """What the endpoints share: who asks, and an answer in JSON."""
 
+from typing import Final
+
 import msgspec
 from starlette.responses import Response
 from starlette.types import Scope
@@ -10,6 +12,9 @@ from hashcheck_service.problems import Problem, unavailable
 from hashcheck_service.processes.connections import shows_key
 from hashcheck_service.service import Service
 from hashcheck_service.web.bodies import authorization, client
+
+_BEARER: Final = 'Bearer realm="hashcheck"'
+_BASIC: Final = 'Basic realm="hashcheck"'
 
 
 def key_of(
@@ -54,10 +59,21 @@ def _problem(fault: KeyFault, needs: KeyScope | None, *, basic: bool) -> Problem
     if fault is KeyFault.WRONG_NETWORK:
         return Problem(403, fault, "This API key may not be used from this network.")
     detail = "Send a valid API key as `Authorization: Bearer <key>`."
+    if basic:
+        detail += " Basic authentication will do too: the tenant's name is the user, the key is the password."
     if fault is KeyFault.EXPIRED:
         detail = "This API key has expired. Ask the operator of the service for a new one."
-    scheme = 'Basic realm="hashcheck"' if basic else 'Bearer realm="hashcheck"'
-    return Problem(401, fault, detail, {"WWW-Authenticate": scheme})
+    schemes = f"{_BASIC}, {_BEARER}" if basic else _BEARER
+    return Problem(401, fault, detail, {"WWW-Authenticate": schemes})
+
+
+def has_key(service: Service, scope: Scope) -> bool:
+    """Whether a request bears a valid key, in either way, whatever it may be used for."""
+    try:
+        service.keys.current.admit(authorization(scope), client(scope), None, service.clock, basic=True)
+    except KeyRefusedError:
+        return False
+    return True
 
 
 def json_response(content: object) -> Response:

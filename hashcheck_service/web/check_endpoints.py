@@ -13,18 +13,18 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hashcheck_service.admission.api_keys import ApiKey, Client
+from hashcheck_service.http1.fast_head import Head
+from hashcheck_service.http1.shared import Written
 from hashcheck_service.problems import from_status, unavailable
 from hashcheck_service.service import Service
 from hashcheck_service.web.answers import key_of
 from hashcheck_service.web.bodies import authorization, client, header, read_body, too_large
 from hashcheck_service.web.context import Context, lines
 from hashcheck_service.web.drive import Done, drive
-from hashcheck_service.web.fast_head import Head
 from hashcheck_service.web.question import Endpoint, Header
 from hashcheck_service.web.responses import Refusal, document, problem_of
 
 Answer = tuple[Header, bytes]  # content type and body
-Written = tuple[int, bytes]  # status; headers, an empty line and the body, as HTTP/1.1 writes them
 
 _LENGTH: Final = b"content-length"
 _HEAD: Final = b"%b: %b\r\ncontent-length: %d\r\n%b\r\n%b"

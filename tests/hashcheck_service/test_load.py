@@ -173,6 +173,7 @@ def test_a_connection_that_sends_no_whole_head_is_closed_and_one_that_pauses_bet
         speaking.sendall(check(server))
         assert answer_of(speaking)[0] == 200
         trickling.sendall(b"POST /v1/check HT")
+        assert answer_of(trickling)[0] == 408
         for raw in (silent, trickling):
             assert raw.recv(1) == b""
             raw.close()

@@ -94,7 +94,6 @@ def test_the_supervisor_holds_nothing_that_reads_a_list_or_a_request(published: 
             "faiss",
             "pydantic",
             "uvloop",
-            "httptools",
             "cryptography",
         ):
             assert library not in mapped
