@@ -38,6 +38,12 @@ class MissingError(TransportError):
     """It is not there, as far as whoever keeps it can tell."""
 
 
+class FenceError(TransportError):
+    """The system does not confine processes as it must."""
+
+    code = "no_fence"
+
+
 class ConfigError(DataError):
     code = "bad_config"
 
@@ -60,6 +66,12 @@ class ImageError(DataError):
 
 class ImageTooLargeError(ImageError):
     code = "image_too_large"
+
+
+class ImageTooComplexError(ImageError):
+    """A file that is built so that a decoder would work for long on little."""
+
+    code = "image_too_complex"
 
 
 class ImageTooSmallError(ImageError):
