@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -224,13 +224,14 @@ def serving(
     key: str = "",
     cwd: Path | None = None,
     python: str | Path = sys.executable,
+    through: Sequence[str] = (),
     **environment: str,
 ) -> Iterator[Server]:
-    """The service of a site, stopped at the end. `python` runs it, in the folder `cwd`."""
+    """The service of a site, stopped at the end. `python` runs it, in the folder `cwd`, after the program `through`."""
     key = key or site.add_key()
     process = subprocess.Popen(
         [
-            *(str(python), "-W", "error", "-m", "hashcheck_service.cli", "serve"),
+            *(*through, str(python), "-W", "error", "-m", "hashcheck_service.cli", "serve"),
             *("--config", str(site.root / "service.toml"), "--port", "0"),
             *(() if "--ready-fails-seconds" in arguments else ("--ready-fails-seconds", "0")),
             *arguments,

@@ -148,6 +148,7 @@ class ReadyResponse(msgspec.Struct, frozen=True):
     oldest_feed_seconds: int | None
     refused: str | None
     detail: str | None
+    fence: str
 
 
 class PointerOut(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from hashcheck_service.checking.schema import (
     SnapshotResponse,
     TypeOut,
 )
+from hashcheck_service.fence.layer import extent
 from hashcheck_service.problems import unavailable
 from hashcheck_service.service import Service
 from hashcheck_service.web.answers import json_response, tenant
@@ -60,6 +61,7 @@ def status_router(service: Service) -> APIRouter:
                 max(feeds, default=None),
                 code,
                 detail,
+                extent(service.fence),
             )
         )
 
