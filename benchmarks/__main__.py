@@ -16,6 +16,7 @@ NAMES = {
     "soak": "minutes of swaps, bad and slow callers and killed workers: nothing wrong, nothing lost",
     "images": "pictures a second beside Pillow's decode, and bits off the reference",
     "probing": "what a tenant reads off the answers until it is noticed, false alarms, cost",
+    "fence": "what the fence around decoders costs, and what it refuses",
     "in_process": "what the service's own code costs a request, and where",
 }
 
