@@ -20,6 +20,7 @@ NAMES = {
     "images": "pictures a second beside Pillow's decode, and bits off the reference",
     "probing": "what a tenant reads off the answers until it is noticed, false alarms, cost",
     "served_memory": "search on mapped files beside sealed memory, with small and huge pages",
+    "fence": "what the fence around decoders costs, and what it refuses",
     "in_process": "what the service's own code costs a request, and where",
 }
 

@@ -11,6 +11,7 @@ import msgspec
 
 from benchmarks.load import request
 from benchmarks.sites import codes_of, strangers
+from tests.specimens.costly import progressive_jpeg, tiff
 
 CONNECTIONS = 8
 
@@ -89,6 +90,17 @@ def head_of(path: str, key: str, kind: str, length: int) -> bytes:
     ).encode()
 
 
+def costly_pictures() -> list[bytes]:
+    """Beyond the limits of structure, and just within them."""
+    return [
+        progressive_jpeg(2_000, 9984),
+        tiff(50_000),
+        *(
+            progressive_jpeg(45 + more, 9984) for more in range(5)
+        ),  # of one file it would be known that it failed
+    ]
+
+
 def modes(port: int, key: str, rows: int) -> "dict[str, tuple[int, Callable[[], None]]]":
     """By name: how many threads do what."""
     listed = [code.tobytes().hex() for code in codes_of(rows)[:50]]
@@ -120,6 +132,12 @@ def modes(port: int, key: str, rows: int) -> "dict[str, tuple[int, Callable[[], 
         "listed batches": (
             CONNECTIONS,
             lambda: again_and_again(port, [request("/v1/check", batch(listed, 1), key)]),
+        ),
+        "costly pictures": (
+            CONNECTIONS,
+            lambda: again_and_again(
+                port, [request("/v1/check/media", data, key) for data in costly_pictures()]
+            ),
         ),
         "bodies without a key": (
             CONNECTIONS,

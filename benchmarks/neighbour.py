@@ -26,6 +26,7 @@ from benchmarks.load import request
 from benchmarks.machine import describe, spread
 from benchmarks.serve import pin, port_of
 from benchmarks.sites import codes_of, site_of, strangers
+from examples.photographs import photograph
 from tests.support import serving
 
 
@@ -105,6 +106,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "listed": [one(keys["neighbour"], code.tobytes()) for code in listed],
         "unlisted": [one(keys["neighbour"], code.tobytes()) for code in strangers(1000, seed=5)],
     }
+    if options.pictures:
+        kinds["picture"] = [request("/v1/check/media", photograph("camera.png"), keys["neighbour"])]
     rows = []
     with serving(site, key=keys["neighbour"]) as server:
         for pid in server.workers():
@@ -126,6 +129,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="size of the list")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of each measurement")
     parser.add_argument("--rate", type=float, default=200.0, help="the neighbour's checks a second")
+    parser.add_argument("--pictures", action="store_true", help="every third of them a picture")
     parser.add_argument("--modes", nargs="+", help="kinds of flood; all without it")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args()

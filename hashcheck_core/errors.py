@@ -45,6 +45,12 @@ class NotAFileError(TransportError):
     code = "not_a_file"
 
 
+class FenceError(TransportError):
+    """The system does not confine processes as it must."""
+
+    code = "no_fence"
+
+
 class ConfigError(DataError):
     code = "bad_config"
 
@@ -75,6 +81,12 @@ class ImageError(DataError):
 
 class ImageTooLargeError(ImageError):
     code = "image_too_large"
+
+
+class ImageTooComplexError(ImageError):
+    """A file that is built so that a decoder would work for long on little."""
+
+    code = "image_too_complex"
 
 
 class ImageTooSmallError(ImageError):

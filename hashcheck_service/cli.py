@@ -1,5 +1,6 @@
 """hashcheck-service: the command line."""
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +17,11 @@ from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
 from hashcheck_service.admission.key_commands import keys_app
 from hashcheck_service.admission.key_file import StoredKey, read_keys
+from hashcheck_service.fence.client import probe
+from hashcheck_service.fence.layer import require
 from hashcheck_service.hit_log import check_writable
 from hashcheck_service.processes.start import become_supervisor
-from hashcheck_service.settings import Settings, load_settings
+from hashcheck_service.settings import Fence, Settings, load_settings
 from hashcheck_stores.location import open_store
 
 app = typer.Typer(
@@ -175,6 +178,8 @@ def _checked(config: Path) -> tuple[Settings, list[StoredKey]]:
             next_step="Give the keys file that index-builder keygen or keys make wrote.",
         ) from None
     open_store(settings.snapshots, settings.store_ca, identity=settings.identity)
+    if settings.fence == Fence.REQUIRED:
+        require(asyncio.run(probe()))
     return settings, read_keys(settings.api_keys)
 
 

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from hashcheck_core.snapshot.overlay import Overlay
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.checking.verdicts import Checked
+from hashcheck_service.fence.layer import Layer, Layers
 from hashcheck_service.processes.reports import Family, Merge, Sample
 
 _NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
@@ -31,6 +32,7 @@ _MERGE: Final[Mapping[str, Merge]] = MappingProxyType(
         "hashcheck_snapshot_expires_timestamp_seconds": Merge.LOWEST,
         "hashcheck_overlay_sequence": Merge.LOWEST,
         "hashcheck_overlay_retractions": Merge.LOWEST,
+        "hashcheck_fence": Merge.LOWEST,
         "hashcheck_clock_behind_seconds": Merge.HIGHEST,
         _VERIFIED: Merge.HIGHEST,
         "hashcheck_key_file_refused_seconds": Merge.HIGHEST,
@@ -85,6 +87,18 @@ class Metrics:
             registry=registry,
         )
         self.crashes = Counter("hashcheck_crashes", "Unforeseen errors, answered 500.", registry=registry)
+        self.picture_failures = Counter(
+            "hashcheck_picture_failures",
+            "Pictures whose process took too long, died, tried what the fence forbids, or answered nonsense.",
+            ["cause"],
+            registry=registry,
+        )
+        self.fence = Gauge(
+            "hashcheck_fence",
+            "Whether a layer of the fence around picture decoders holds, in the worker that has least of it.",
+            ["layer"],
+            registry=registry,
+        )
         self.swaps = Counter("hashcheck_snapshot_swaps", "Snapshots put in force.", registry=registry)
         self.refusals = Counter(
             "hashcheck_snapshot_refusals", "Snapshots refused.", ["code"], registry=registry
@@ -178,6 +192,10 @@ class Metrics:
             for labels, count in tally.items():
                 metric.labels(*labels).inc(count)
             tally.clear()
+
+    def fenced(self, layers: Layers) -> None:
+        for layer in Layer:
+            self.fence.labels(layer).set(not layers.get(layer, "-"))
 
     def serves(self, snapshot: Snapshot) -> None:
         self.swaps.inc()

@@ -28,15 +28,17 @@ from hashcheck_service.admission.usage_table import UsageTable
 from hashcheck_service.checking.checker import Checker
 from hashcheck_service.checking.plain_batches import warm
 from hashcheck_service.checking.reasons import Reason
+from hashcheck_service.fence.client import probe
+from hashcheck_service.fence.layer import PARTIAL, Layers, extent, missing, require
 from hashcheck_service.hit_log import HitLog
-from hashcheck_service.logs import log_crash
+from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics, render
 from hashcheck_service.pictures.pool import PicturePool
 from hashcheck_service.probing.guard import Guard
 from hashcheck_service.problems import from_error, list_differs, no_snapshot
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.uplink import Uplink
-from hashcheck_service.settings import Settings
+from hashcheck_service.settings import Fence, Settings
 from hashcheck_service.sync.background import Following
 from hashcheck_service.sync.clock import SteadyClock, utc_now
 from hashcheck_service.web.bodies import Bodies
@@ -100,7 +102,8 @@ class Service:
         # Pictures have slots and processes of their own, so that no number of them keeps a hash check waiting.
         self.pictures = Slots(limits.max_pictures_in_hand + limits.max_pictures_waiting, "pictures")
         self.picture_turns = FairQueue(limits.max_pictures_in_hand, weights)
-        self.picture_pool = PicturePool(limits)
+        self.picture_pool = PicturePool(limits, settings.fence, self.metrics)
+        self.fence: Layers = {}  # what holds around decoders, told at the start
         # Streams have a thread of the lowest priority: the system gives it what the event loop leaves.
         self.streams = Slots(limits.max_streams_in_hand, "streams")
         self.stream_turns = FairQueue(1, weights)
@@ -153,6 +156,7 @@ class Service:
         self.hit_log.start()
         self.test_hit_log.start()
         self.guard.start()
+        await self._probe_fence()
         await self.following.start()
         keys = asyncio.create_task(self._follow_keys())
         try:
@@ -169,6 +173,16 @@ class Service:
             self.checker.close()
             self.stream_thread.shutdown()
             await self.picture_pool.close()
+
+    async def _probe_fence(self) -> None:
+        """Find out what holds around decoders; raises FenceError where that is less than the operator asks for."""
+        self.fence = await probe()
+        self.metrics.fenced(self.fence)
+        lacking = {layer: self.fence.get(layer) for layer in missing(self.fence)}
+        tell = log.warning if extent(self.fence) == PARTIAL else log.info
+        tell("fence", extent=extent(self.fence), lacking=lacking)
+        if self.settings.fence == Fence.REQUIRED:
+            require(self.fence)
 
     async def _follow_keys(self) -> None:
         while True:

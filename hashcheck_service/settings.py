@@ -6,6 +6,7 @@ A nested key is written with two underscores in a variable: HASHCHECK_LIMITS__MA
 import os
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -38,6 +39,13 @@ def _no_nul(path: T) -> T:
 
 
 File = Annotated[Path, AfterValidator(_no_nul)]
+
+
+class Fence(StrEnum):
+    """What is asked of the fence around picture decoders (docs/fence.md)."""
+
+    REQUIRED = "required"
+    BEST = "best"
 
 
 class Limits(BaseModel):
@@ -74,13 +82,13 @@ class Limits(BaseModel):
     turn_seconds: Seconds = 0.1
     # Batches whose searches leave the event loop wait for a thread for so long at most.
     wait_seconds: Seconds = 1.0
-    # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time, each in its own process.
+    # A decoded picture of max_pixels may take 2 GB (see ImageLimits): so many at a time, each in a process of its own.
     max_pictures_in_hand: Positive = 2
     # Beside those, so many whole pictures wait for a process. One tenant alone gets half of all.
     max_pictures_waiting: Annotated[int, Field(ge=0)] = 18
     # Address space of each of those processes: 2 GB for the picture, the rest for the libraries' own.
     picture_memory_bytes: Annotated[int, Field(ge=256 * 1024 * 1024)] = 3 * 1024 * 1024 * 1024
-    # 100 megapixels of the slowest format take some 6 s.
+    # Processor time for the largest picture; a smaller one gets less (see pictures.worker). And time by the clock.
     picture_seconds: Seconds = 10.0
     # Each may hold some lines and what is read of the next. One tenant alone gets half of them.
     max_streams_in_hand: Positive = 8
@@ -156,6 +164,8 @@ class Settings(BaseModel):
     # A machine that alone is cut off from the store leaves the balancer; where the store is down all of them do.
     unready_without_store_seconds: Annotated[float, Field(gt=0)] | None = None
     trust_floor: TrustFloor = TrustFloor()
+    # Strangers' bytes meet native code behind the fence. Whoever does without it should have said so.
+    fence: Fence = Fence.REQUIRED
     policy: Policy = Policy()
     limits: Limits = Limits()
     tenants: Mapping[str, Tenant] = Field(default_factory=dict)

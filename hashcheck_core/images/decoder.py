@@ -24,11 +24,15 @@ from typing import Final
 
 import numpy as np
 import pillow_heif
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from hashcheck_core.errors import ImageError, ImageTooLargeError, ImageTooSmallError
+from hashcheck_core.images.structure import reading
 
-pillow_heif.register_heif_opener()
+# Decoders work in one thread: where they run for strangers none can be started (docs/fence.md), and pictures are
+# decoded side by side anyway. Of a HEIF file nothing but the primary picture is asked for.
+pillow_heif.register_heif_opener(decode_threads=0, thumbnails=False, depth_images=False, aux_images=False)
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 # Pillow's own bomb check warns at one size and raises at another; ours below is exact, so its is switched off.
 Image.MAX_IMAGE_PIXELS = None
 # A decoder's warning (odd metadata, mostly) is no news to anyone, and its text may quote the file.
@@ -36,8 +40,8 @@ warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
 # What people upload as pictures. Each further decoder is attack surface: EPS, for one, runs a program.
 FORMATS: Final = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "HEIF", "BMP", "TIFF", "JPEG2000", "MPO")
-# Of these, more than one frame is more to see.
-_FRAMED: Final = frozenset({"GIF", "WEBP", "AVIF", "PNG", "TIFF"})
+# Of these Pillow knows the number of frames when it has opened the file; of the others it is read from the structure.
+_COUNTED: Final = frozenset({"WEBP", "AVIF", "PNG"})
 
 # A picture whose shorter side has twice this or more is divided by a whole number, so that 1024 to 2047 pixels
 # are left of it. PDQ and pHash look at 64 by 64 and 32 by 32 of them. Against the full picture: the PDQ
@@ -72,18 +76,32 @@ class DecodedImage:
     frames: int
 
 
-def decode(data: bytes, limits: ImageLimits) -> DecodedImage:
-    """Decode the picture in `data`; raises ImageError, ImageTooLargeError or ImageTooSmallError."""
+def decode(
+    data: bytes, limits: ImageLimits, before_decoding: Callable[[int], object] | None = None
+) -> DecodedImage:
+    """Decode the picture in `data`.
+
+    Args:
+        data: the whole file.
+        limits: what it may cost.
+        before_decoding: called with the number of pixels when it is known and before any is decoded.
+    Raises: ImageError and its kinds, ImageTooLargeError, ImageTooSmallError and ImageTooComplexError.
+    """
     if len(data) > limits.max_bytes:
         raise ImageTooLargeError(
             f"The picture has {len(data)} bytes; at most {limits.max_bytes} are taken.",
             next_step="Hash it on your side and send the hashes.",
         )
     try:
+        structure = reading.read(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if structure is None or image.format not in structure.formats:
+                raise ValueError("not of the kind that its structure was read as")
             _check_size(image.size, limits)
-            frames = int(getattr(image, "n_frames", 1)) if image.format in _FRAMED else 1
-            return DecodedImage(_to_working_size(image), frames)
+            if before_decoding is not None:
+                before_decoding(image.width * image.height)
+            counted = int(getattr(image, "n_frames", 1)) if image.format in _COUNTED else 1
+            return DecodedImage(_to_working_size(image), max(counted, structure.frames))
     except ImageError:
         raise
     except (Exception, SystemError) as error:

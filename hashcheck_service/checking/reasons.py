@@ -13,6 +13,7 @@ class Reason(StrEnum):
     DEGENERATE = "degenerate"
     UNDECODABLE_IMAGE = "undecodable_image"
     IMAGE_TOO_LARGE = "image_too_large"
+    IMAGE_TOO_COMPLEX = "image_too_complex"
     IMAGE_TOO_SMALL = "image_too_small"
     IMAGE_TIMEOUT = "image_timeout"
     ANIMATION = "animation"

@@ -155,6 +155,7 @@ class ReadyResponse(msgspec.Struct, frozen=True):
     refused: str | msgspec.UnsetType | None = msgspec.UNSET
     detail: str | msgspec.UnsetType | None = msgspec.UNSET
     keys_refused: str | msgspec.UnsetType | None = msgspec.UNSET
+    fence: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class PointerOut(msgspec.Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""Bytes of a picture in, hashes out, by processes of their own."""
+"""Bytes of a picture in, hashes out, by processes behind the fence."""

@@ -1,44 +1,42 @@
-"""Pictures are decoded in processes of their own (`worker`): a few, started when first needed, each with one
-picture at a time. One that dies over a picture, or takes too long, is killed and replaced; what is to be seen is then
-unknown, and nothing else is touched. The exact hashes need no decoder: they are computed here, and stand whatever
-becomes of the process. It keeps no bytes of a picture and logs none.
+"""Pictures are decoded and hashed each in a process of its own behind a fence (`fence`, `worker`). One that dies over a
+picture, or takes too long, is ended; what is to be seen is then unknown, and nothing else is touched. The exact hashes
+need no decoder: they are computed here, and stand whatever becomes of the process. No byte of a picture is kept or
+logged.
+
+How many are looked at at a time is the caller's affair.
 """
 
 import asyncio
-import contextlib
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, TypeVar
 
 import msgspec
 
 from hashcheck_core.errors import HashError, TransportError
-from hashcheck_core.hash_types import BUILT_IN_TYPES, Hash
-from hashcheck_core.images.hashing import ImageHash, hash_bytes
+from hashcheck_core.hash_types import BUILT_IN_TYPES, Hash, HashKind
+from hashcheck_core.images.hashing import DIHEDRAL, ImageHash, hash_bytes
 from hashcheck_service.checking.reasons import Reason
-from hashcheck_service.logs import log
-from hashcheck_service.pictures.worker import LENGTH_BYTES, Found, Hashed, WorkerLimits
-from hashcheck_service.settings import Limits
+from hashcheck_service.fence.client import PROGRAM, Child, UselessError, Zygote
+from hashcheck_service.fence.layer import require
+from hashcheck_service.fence.messages import Options
+from hashcheck_service.fence.sealed_file import sealed_file
+from hashcheck_service.metrics import Metrics
+from hashcheck_service.pictures.failed import FailedPictures
+from hashcheck_service.pictures.failure import Failure
+from hashcheck_service.pictures.worker import TASK, Found, Hashed, PictureLimits, Question
+from hashcheck_service.settings import Fence, Limits
 
-_START_SECONDS: Final = 60.0
-_HASHED_HERE: Final = 128 * 1024  # bytes, some 0.3 ms for the event loop; more are hashed in a thread
+_HERE: Final = 128 * 1024  # bytes, some 0.3 ms for the event loop; more are hashed and copied in a thread
 _MOST_ANSWERED: Final = 64 * 1024  # bytes; nine hashes take one. A process that says more has been taken over
-# Of the service's environment a worker gets what finding itself needs, and one thread for its sums.
-_KEPT: Final = (
-    "PATH",
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "LANG",
-    "LC_ALL",
-    "LD_LIBRARY_PATH",
-    "TMPDIR",
-)
-_ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-_decoder = msgspec.msgpack.Decoder(Found)
+T = TypeVar("T")
+
+_answers = msgspec.msgpack.Decoder(Found)
+_questions = msgspec.msgpack.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,194 +47,145 @@ class Looked:
     reasons: list[Reason]
 
 
-class _UselessError(Exception):
-    """The process died, or says what it should not."""
-
-
-class _Worker(asyncio.SubprocessProtocol):
-    """One process, and what it has said so far of its answer. `sound` until it dies, or says what it should not."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.SubprocessTransport | None = None
-        self._heard = bytearray()
-        self._answer: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._ended = asyncio.Event()
-        self.sound = True
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.SubprocessTransport, transport)  # uvloop's is one in all but name
-
-    @property
-    def pid(self) -> int:
-        assert self._transport is not None
-        return self._transport.get_pid()
-
-    def ask(self, data: bytes, *, dihedral: bool) -> None:
-        assert self._transport is not None
-        self._answer = asyncio.get_running_loop().create_future()
-        questions = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
-        questions.writelines((len(data).to_bytes(LENGTH_BYTES) + bytes([dihedral]), data))
-
-    async def answer(self) -> Found:
-        """To what was asked last; the first, unasked, says that it is ready. Raises _UselessError."""
-        return await self._answer
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self._heard += data
-        if len(self._heard) < LENGTH_BYTES:
-            return
-        whole = LENGTH_BYTES + int.from_bytes(self._heard[:LENGTH_BYTES])
-        if self._answer.done() or len(self._heard) > whole or whole > _MOST_ANSWERED:
-            self._fail()
-        elif len(self._heard) == whole:
-            try:
-                self._answer.set_result(_decoder.decode(self._heard[LENGTH_BYTES:]))
-            except msgspec.DecodeError:
-                self._fail()
-            self._heard.clear()
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self._fail()
-
-    def process_exited(self) -> None:
-        self._ended.set()
-        self._fail()
-
-    def _fail(self) -> None:
-        self.sound = False
-        if not self._answer.done():
-            self._answer.set_exception(_UselessError())
-            self._answer.exception()  # nobody may be waiting for it
-
-    def kill(self) -> None:
-        assert self._transport is not None
-        with contextlib.suppress(ProcessLookupError):
-            self._transport.kill()
-
-    async def gone(self) -> None:
-        assert self._transport is not None
-        self.kill()
-        await self._ended.wait()
-        self._transport.close()
-
-
 class PicturePool:
-    """For one event loop. `workers` and `seconds` for each picture, and what a worker may use, are of `limits`."""
+    """For one event loop. The first picture starts a zygote; some processes are forked ahead of their pictures."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self, limits: Limits, fence: Fence, metrics: Metrics, program: Sequence[str] = PROGRAM
+    ) -> None:
+        """Args:
+        limits: what a picture may cost. `max_pictures_in_hand` processes are kept ready.
+        fence: with "required" no picture is decoded where a required layer of the fence does not hold.
+        metrics: where failures are counted.
+        program: the zygote's, as arguments of Python.
+        """
         self._seconds = limits.picture_seconds
-        self._limits = WorkerLimits(
-            max_bytes=limits.max_media_bytes,
-            max_pixels=limits.max_pixels,
+        self._ahead = limits.max_pictures_in_hand
+        self._fence = fence
+        self._metrics = metrics
+        self._program = program
+        given = PictureLimits(limits.max_media_bytes, limits.max_pixels, limits.picture_seconds)
+        self._options = Options(
             memory_bytes=limits.picture_memory_bytes,
             cpu_seconds=int(limits.picture_seconds) + 1,
-            parent=0,
+            task=TASK,
+            given=msgspec.json.encode(given).decode(),
         )
-        # A place for each worker; None where it is yet to be started. The last used is the next used.
-        self._idle: asyncio.LifoQueue[_Worker | None] = asyncio.LifoQueue()
-        for _ in range(limits.max_pictures_in_hand):
-            self._idle.put_nowait(None)
-        self._all: set[_Worker] = set()
+        self._zygote: Zygote | None = None
+        self._starting = asyncio.Lock()
+        self._ready: deque[Child] = deque()
+        self._failed = FailedPictures()
 
-    @property
-    def pids(self) -> list[int]:
-        return [worker.pid for worker in self._all]
+    async def look(self, data: bytes, *, dihedral: bool, tenant: str) -> Looked:
+        """Hash the picture in `data`.
 
-    async def look(self, data: bytes, *, dihedral: bool) -> Looked:
-        """Hash the picture in `data`; waits for a free worker. Raises TransportError where none can be started."""
-        worker = await self._idle.get()
+        Args:
+            data: the whole file, not empty.
+            dihedral: whether PDQ is computed of all eight turns.
+            tenant: whose it is, for the log.
+        Raises: TransportError where no process can be started.
+        """
+        exact = None
+        if self._failed:  # as it seldom is: the hashes are then wanted before the process, and not beside it
+            exact = await _exact(data)
+            if (reason := self._failed.reason(exact[-1].hash.value)) is not None:
+                return Looked(exact, [reason])
+        zygote = await self._running()
+        child = self._take(zygote)
         try:
-            if worker is not None and not worker.sound:  # it died meanwhile, over no picture
-                await self._end(worker)
-                worker = None
-            worker = worker or await self._start()
-            looked = await self._look(worker, data, dihedral=dihedral)
-            if not worker.sound:
-                await self._end(worker)
-                worker = None
-        except BaseException:  # it is in the middle of something that nobody waits for
-            if worker is not None:
-                worker.kill()
-                self._all.discard(worker)
-            worker = None
-            raise
+            file = await _off_the_loop(sealed_file, data)
+            try:
+                child.ask(file, _questions.encode(Question(len(data), dihedral)))
+            finally:
+                os.close(file)
+            exact = exact or await _exact(data)
+            return await self._looked(child, exact, tenant)
         finally:
-            self._idle.put_nowait(worker)
-        return looked
+            child.end()
+            self._fork_ahead(zygote)
 
     async def close(self) -> None:
-        """End all workers."""
-        for worker in list(self._all):
-            await self._end(worker)
+        """End the zygote, and with it all processes."""
+        while self._ready:
+            self._ready.popleft().end()
+        if self._zygote is not None:
+            await self._zygote.close()
 
-    async def _look(self, worker: _Worker, data: bytes, *, dihedral: bool) -> Looked:
-        """What the worker found; it is not `sound` where it is not fit for another."""
-        worker.ask(data, dihedral=dihedral)
-        looked = Looked(await _exact(data), [])
+    async def _looked(self, child: Child, exact: list[ImageHash], tenant: str) -> Looked:
+        cause = "death"
         try:
             async with asyncio.timeout(self._seconds):
-                found = await worker.answer()
-            looked.hashes.extend([_image_hash(one) for one in found.hashes])
-            if found.reason is not None:
-                looked.reasons.append(Reason(found.reason))
+                found = _answers.decode(await child.answer(_MOST_ANSWERED))
+            hashes = [_image_hash(one) for one in found.hashes]
+            reasons = [] if found.reason is None else [Reason(found.reason)]
+            if not (hashes or reasons):
+                raise ValueError("neither a hash nor a reason")
+            return Looked(exact + hashes, reasons)
         except TimeoutError:
-            log.warning("picture_took_too_long", seconds=self._seconds)
-            looked.reasons.append(Reason.IMAGE_TIMEOUT)
-            worker.sound = False
-        except (_UselessError, HashError, LookupError, ValueError):
-            log.warning("picture_worker_died")
-            looked.reasons.append(Reason.UNDECODABLE_IMAGE)
-            worker.sound = False
-        return looked
+            cause = "time"
+        except (msgspec.DecodeError, HashError, LookupError, ValueError):
+            cause = "nonsense"
+        except UselessError:
+            pass
+        child.end()
+        death = await child.death()
+        failure = Failure.of(death, cause)
+        failure.tell(tenant, death)
+        self._metrics.picture_failures.labels(failure.cause).inc()
+        if failure.repeats:
+            self._failed.add(exact[-1].hash.value, failure.reason)
+        return Looked(exact, [failure.reason])
 
-    async def _start(self) -> _Worker:
-        limits = msgspec.structs.replace(self._limits, parent=os.getpid())
-        try:
-            _, worker = await asyncio.get_running_loop().subprocess_exec(
-                _Worker,
-                *(
-                    sys.executable,
-                    "-m",
-                    "hashcheck_service.pictures.worker",
-                    msgspec.json.encode(limits).decode(),
-                ),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,  # what a decoder says may quote the picture
-                env={name: os.environ[name] for name in _KEPT if name in os.environ} | _ENVIRONMENT,
+    def _take(self, zygote: Zygote) -> Child:
+        while self._ready:
+            child = self._ready.popleft()
+            if not child.ended:
+                return child
+            child.end()
+        return zygote.fork()
+
+    def _fork_ahead(self, zygote: Zygote) -> None:
+        """Called when an answer is there: a fork before would take the processor from it."""
+        while zygote.alive and len(self._ready) < self._ahead:
+            self._ready.append(zygote.fork())
+
+    async def _running(self) -> Zygote:
+        async with self._starting:
+            if self._zygote is None or not self._zygote.alive:
+                await self.close()
+                self._zygote = await self._start()
+                self._fork_ahead(self._zygote)
+            return self._zygote
+
+    async def _start(self) -> Zygote:
+        if sys.platform != "linux":
+            raise TransportError(
+                "Pictures are decoded on Linux alone.",
+                next_step="Hash them on your side and send the hashes.",
             )
-        except OSError:
-            raise _cannot_start() from None
-        self._all.add(worker)
-        try:
-            async with asyncio.timeout(_START_SECONDS):
-                await worker.answer()
-        except (TimeoutError, _UselessError):
-            await self._end(worker)
-            raise _cannot_start() from None
-        except BaseException:
-            worker.kill()
-            self._all.discard(worker)
-            raise
-        return worker
-
-    async def _end(self, worker: _Worker) -> None:
-        self._all.discard(worker)
-        await worker.gone()
+        zygote = await Zygote.start(self._options, self._program)
+        if self._fence == Fence.REQUIRED:
+            try:
+                require(zygote.layers)
+            except TransportError:
+                await zygote.close()
+                raise
+        return zygote
 
 
 async def _exact(data: bytes) -> list[ImageHash]:
-    if len(data) <= _HASHED_HERE:
-        return hash_bytes(data)
-    return await asyncio.to_thread(hash_bytes, data)
+    return await _off_the_loop(hash_bytes, data)
+
+
+async def _off_the_loop(work: Callable[[bytes], T], data: bytes) -> T:
+    return work(data) if len(data) <= _HERE else await asyncio.to_thread(work, data)
 
 
 def _image_hash(one: Hashed) -> ImageHash:
-    return ImageHash(Hash(BUILT_IN_TYPES[one.type], one.value), one.quality, one.transform)
-
-
-def _cannot_start() -> TransportError:
-    return TransportError(
-        "A process for pictures could not be started.",
-        next_step="Look at the memory and the number of processes the service may have.",
-    )
+    """What the process says it computed; raises ValueError for what it does not compute."""
+    hash_type = BUILT_IN_TYPES[one.type]
+    if hash_type.kind is not HashKind.PERCEPTUAL or one.transform not in DIHEDRAL:
+        raise ValueError("not a hash of a picture")
+    if one.quality is not None and not 0 <= one.quality <= 100:
+        raise ValueError("not a quality")
+    return ImageHash(Hash(hash_type, one.value), one.quality, one.transform)

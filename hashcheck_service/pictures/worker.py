@@ -1,26 +1,42 @@
-"""A process that decodes pictures and hashes what is to be seen, one after the other, so that a decoder that crashes,
-hangs or swallows memory takes nobody with it. `pool` starts it and talks to it over its standard input and
-output.
+"""The work of a picture process: one file in, the hashes of what is to be seen out (a task of `fence.zygote`)."""
 
-It holds no snapshot, no key and no setting but its limits, writes no file, and leaves no core dump. It ends when its
-input does, and on Linux with the process that started it, however that ends.
-"""
-
-import ctypes
+import base64
 import os
-import resource
 import signal
-import sys
-from typing import BinaryIO, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from hashcheck_core.errors import ImageError
 from hashcheck_core.images.decoder import ImageLimits, decode
 from hashcheck_core.images.hashing import ImageHash, hash_picture
+from hashcheck_core.images.tiny_pictures import TINY
+from hashcheck_service.pictures.heif_threads import decode_hevc_in_one_thread
 
-_PR_SET_PDEATHSIG: Final = 1
-LENGTH_BYTES: Final = 4  # of what follows, before each message of either side, big-endian
+TASK: Final = "hashcheck_service.pictures.worker"
+
+# The part of PictureLimits.seconds that a picture gets: so much in any case, and for each pixel and each byte of it.
+# Decoding and hashing took up to 27 ns for each pixel and 200 ns for each byte together (JPEG 2000 without loss, HEIC;
+# most far less), of 10 s. So most pictures get 1 to 2 s, and one of the largest size all.
+_ANY: Final = 1 / 20
+_PIXELS: Final = 500_000_000
+_BYTES: Final = 32 * 1024 * 1024
+
+
+class PictureLimits(msgspec.Struct, frozen=True):
+    """What one picture may cost. `seconds`: of processor time, for the largest."""
+
+    max_bytes: int
+    max_pixels: int
+    seconds: float
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What is asked of a file: how many bytes it has, and whether all its eight turns are to be hashed."""
+
+    size: int
+    dihedral: bool
 
 
 class Hashed(msgspec.Struct, frozen=True, gc=False):
@@ -39,38 +55,35 @@ class Found(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class WorkerLimits(msgspec.Struct, frozen=True):
-    """What a worker is told, as JSON, in its one argument. `cpu_seconds`: for one picture."""
+def prepare(given: str) -> Callable[[int, bytes], bytes]:
+    """Load all that decoding needs; what looks at pictures within the PictureLimits that are `given` as JSON."""
+    limits = msgspec.json.decode(given, type=PictureLimits)
+    for text in TINY.values():
+        hash_picture(decode(base64.b64decode(text), ImageLimits()).grey, dihedral=True)
+    decode_hevc_in_one_thread()
+    questions = msgspec.msgpack.Decoder(Question)
+    answers = msgspec.msgpack.Encoder()
 
-    max_bytes: int
-    max_pixels: int
-    memory_bytes: int
-    cpu_seconds: int
-    parent: int
+    def look(file: int, question: bytes) -> bytes:
+        asked = questions.decode(question)
+        return answers.encode(_look(os.pread(file, asked.size, 0), limits, dihedral=asked.dihedral))
 
-
-def main() -> None:
-    limits = msgspec.json.decode(sys.argv[1], type=WorkerLimits)
-    _confine(limits)
-    # A library that prints must not do so into an answer.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    serve(sys.stdin.buffer, answers, limits)
+    return look
 
 
-def serve(questions: BinaryIO, answers: BinaryIO, limits: WorkerLimits) -> None:
-    """Answer until there are no more questions. The first message says that it is ready."""
-    image_limits = ImageLimits(max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
-    _tell(answers, Found([]))
-    while head := questions.read(LENGTH_BYTES + 1):
-        data = questions.read(int.from_bytes(head[:LENGTH_BYTES]))
-        _allow_cpu(limits.cpu_seconds)
-        _tell(answers, _look(data, image_limits, dihedral=bool(head[LENGTH_BYTES])))
+def allowed_seconds(limits: PictureLimits, size: int, pixels: int) -> float:
+    """Processor time for a picture of so many bytes and pixels; then the system ends the process by SIGPROF."""
+    return limits.seconds * min(1.0, _ANY + size / _BYTES + pixels / _PIXELS)
 
 
-def _look(data: bytes, limits: ImageLimits, *, dihedral: bool) -> Found:
+def _look(data: bytes, limits: PictureLimits, *, dihedral: bool) -> Found:
+    def allow(pixels: int) -> None:
+        signal.setitimer(signal.ITIMER_PROF, allowed_seconds(limits, len(data), pixels))
+
+    allow(0)
     try:
-        image = decode(data, limits)
+        image_limits = ImageLimits(max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+        image = decode(data, image_limits, before_decoding=allow)
         hashes = hash_picture(image.grey, dihedral=dihedral)
     except ImageError as error:
         return Found([], error.code)
@@ -81,35 +94,3 @@ def _look(data: bytes, limits: ImageLimits, *, dihedral: bool) -> Found:
 
 def _hashed(one: ImageHash) -> Hashed:
     return Hashed(one.hash.type.name, one.hash.value, one.transform, one.quality)
-
-
-def _tell(answers: BinaryIO, found: Found) -> None:
-    body = msgspec.msgpack.encode(found)
-    answers.write(len(body).to_bytes(LENGTH_BYTES) + body)
-    answers.flush()
-
-
-def _confine(limits: WorkerLimits) -> None:
-    """Lay the limits on this process; what a platform does not have is left out."""
-    for name in (signal.SIGINT, signal.SIGTERM):  # the service says when it is over, by closing our input
-        signal.signal(name, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != limits.parent:  # it ended before it could be asked to tell
-            sys.exit(1)
-        os.setpriority(os.PRIO_PROCESS, 0, 5)  # checks of hashes go first
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-
-
-def _allow_cpu(seconds: int) -> None:
-    """So many more seconds of processor time from now; then the system ends the process."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    spent = int(usage.ru_utime + usage.ru_stime) + 1
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + seconds, hard))
-
-
-if __name__ == "__main__":
-    main()

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from hashcheck_core.errors import HashcheckError
 from hashcheck_service.app import worker_app
+from hashcheck_service.fence.privileges import not_dumpable
 from hashcheck_service.http1.protocol import CheckProtocol
 from hashcheck_service.logs import configure, log
 from hashcheck_service.processes import messages as m
@@ -150,6 +151,7 @@ def main() -> None:
     for descriptor in (options.channel, options.listener):
         os.set_inheritable(descriptor, False)
     configure()
+    not_dumpable()
     channel: Channel[m.ToWorker] = Channel(
         socket.socket(fileno=options.channel), m.ToWorker, take_descriptors=True
     )

@@ -49,7 +49,7 @@ def media_app(service: Service) -> ASGIApp:
             snapshot = service.usable(context.snapshot)
             with service.pictures.held(context.tenant):
                 async with service.picture_turns.turn(context.tenant):
-                    looked = await service.picture_pool.look(data, dihedral=dihedral)
+                    looked = await service.picture_pool.look(data, dihedral=dihedral, tenant=context.tenant)
         batch = _batch(snapshot, ref, looked)
         asked = Asked(snapshot, service.policy, batch, hashes=1)
         results = await service.checker.check(context.tenant, context.request_id, asked, Kind.MEDIA)

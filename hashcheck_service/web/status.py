@@ -16,6 +16,7 @@ from hashcheck_service.checking.schema import (
     SnapshotResponse,
     TypeOut,
 )
+from hashcheck_service.fence.layer import extent
 from hashcheck_service.problems import Problem, unavailable
 from hashcheck_service.service import Service
 from hashcheck_service.web.answers import json_response, key_of, known, tenant
@@ -94,6 +95,7 @@ def _readiness(service: Service, snapshot: Snapshot) -> ReadyResponse:
         refused=refusal.code if refusal else None,
         detail=refusal.detail if refusal else None,
         keys_refused=service.keys.refusal,
+        fence=extent(service.fence),
     )
 
 

@@ -1,0 +1,1 @@
+"""Processes for code that reads strangers' bytes: forked from a warm parent, one for each file, behind a fence."""
