@@ -51,7 +51,7 @@ _SAY: Final[dict[Fault, tuple[int, str]]] = {
     ),
     Fault.HEAD_TIMEOUT: (408, "The head of the request did not arrive in time."),
     Fault.HEAD_TOO_LARGE: (431, "The head of the request, or what follows the last chunk, is too large."),
-    Fault.METHOD_NOT_IMPLEMENTED: (501, "CONNECT and TRACE are not implemented."),
+    Fault.METHOD_NOT_IMPLEMENTED: (501, "CONNECT is for proxies; this is none."),
     Fault.TRANSFER_CODING_NOT_IMPLEMENTED: (
         501,
         "The only transfer coding is `chunked`. Say `Content-Encoding: gzip` for a body that is compressed.",

@@ -35,7 +35,7 @@ def checked_head(head: bytes) -> bytes:
         raise problem_of(Fault.HTTP_VERSION_NOT_SUPPORTED)
     if FIELDS.fullmatch(head, line.end(), len(head) - 2) is None:
         raise problem_of(Fault.MALFORMED_HEADER)
-    if method in (b"CONNECT", b"TRACE"):
+    if method == b"CONNECT":
         raise problem_of(Fault.METHOD_NOT_IMPLEMENTED)
     hosts, lengths, codings = [], [], []
     for name, value in _fields(head[line.end() : -2]):

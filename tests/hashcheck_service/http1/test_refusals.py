@@ -38,7 +38,6 @@ REFUSED = {
     "another scheme": (f"POST ftp://h/v1/check HTTP/1.1\r\n{HEAD}{LENGTH}\r\n{JSON}", 400, Fault.BAD_TARGET),
     "an asterisk": (f"POST * HTTP/1.1\r\n{HEAD}{LENGTH}\r\n{JSON}", 400, Fault.BAD_TARGET),
     "CONNECT": ("CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n", 501, Fault.METHOD_NOT_IMPLEMENTED),
-    "TRACE": ("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", 501, Fault.METHOD_NOT_IMPLEMENTED),
     "HTTP/2.0": (f"POST /v1/check HTTP/2.0\r\n{HEAD}{LENGTH}\r\n{JSON}", 505, Fault.HTTP_VERSION_NOT_SUPPORTED),
     "HTTP/1.2": (f"POST /v1/check HTTP/1.2\r\n{HEAD}{LENGTH}\r\n{JSON}", 505, Fault.HTTP_VERSION_NOT_SUPPORTED),
     "HTTP/0.9": (f"POST /v1/check HTTP/0.9\r\n{HEAD}{LENGTH}\r\n{JSON}", 505, Fault.HTTP_VERSION_NOT_SUPPORTED),
