@@ -261,6 +261,7 @@ def test_a_key_file_that_is_meddled_with_is_not_served_from_for_long(new_site: S
     new_site.write_settings("keys_grace_seconds = 0.5\n")
     file = new_site.root / "keys.json"
     with serving(new_site) as server:
+        server.wait_for_log("snapshot_in_force")
         good = file.read_bytes()
         MEDDLING[meddling](file)
         server.wait_for_log('"keys_refused"')
