@@ -72,11 +72,10 @@ class _Stream:
         self._send = send
         self._tenant_now = tenant_now
         self._line = 0
+        self._started = False  # the answer
         self._seen = service.metrics.answers
 
     async def run(self) -> None:
-        headers = [(b"content-type", MEDIA_TYPE.encode())]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
             async for lines in self._turns():
                 begun = time.perf_counter()
@@ -165,6 +164,12 @@ class _Stream:
         body = _encoder.encode_lines(answers) if answers else b""
         try:
             async with asyncio.timeout(self._service.limits.body_seconds):
+                # Not before there is something to say: Go's ReverseProxy breaks off answers that begin while it still
+                # reads the question. So at least a short stream passes through it.
+                if not self._started:
+                    self._started = True
+                    headers = [(b"content-type", MEDIA_TYPE.encode())]
+                    await self._send({"type": "http.response.start", "status": 200, "headers": headers})
                 await self._send({"type": "http.response.body", "body": body, "more_body": more})
         except TimeoutError:
             raise Problem(408, "body_timeout", "The answers are not read.") from None

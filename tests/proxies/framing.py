@@ -76,13 +76,17 @@ def cases() -> Iterator[Case]:
         yield Case([(plain + inner) * 3], requests=3)
         yield Case([plain.replace(b"HTTP/1.1", b"HTTP/1.0"), inner])
         yield Case([plain.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"), inner])
-    for line in (
-        b"CONNECT x:80 HTTP/1.1",
-        b"TRACE / HTTP/1.1",
-        b"GET http://y/livez HTTP/1.1",
-        b"GET /livez HTTP/2.0",
+    for line, requests in (
+        (
+            b"CONNECT x:80 HTTP/1.1",
+            2,
+        ),  # it has no content (RFC 9110, 9.3.6): what follows is a request to a proxy
+        (b"TRACE / HTTP/1.1", 1),
+        (b"GET http://y/livez HTTP/1.1", 1),
+        (b"GET /livez HTTP/2.0", 1),
     ):
-        yield Case([line + b"\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(inner), inner])
+        head = line + b"\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(inner)
+        yield Case([head, inner], requests)
     yield Case([b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"])
 
 

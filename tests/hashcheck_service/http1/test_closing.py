@@ -82,6 +82,25 @@ def test_http_1_0_is_answered_and_closed(server: Server) -> None:
     assert whole.count(b"no_match") == 1
 
 
+def test_a_short_stream_is_answered_when_it_was_read_and_its_connection_goes_on(server: Server) -> None:
+    """An answer that begins before is broken off by some proxies."""
+    line = b'{"ref":"a","hashes":[{"type":"md5","value":"%b"}]}\n' % (b"ab" * 16)
+    request = post(server, "/v1/check/stream", line, "Content-Type: application/x-ndjson\r\n")
+    with connect(server) as raw:
+        for _ in range(2):
+            raw.sendall(request.removesuffix(line))
+            raw.sendall(line[:10])
+            assert exchange(server, post(server), answers=1)  # so that the head was read meanwhile
+            raw.sendall(line[10:])
+            answer = b""
+            while not answer.endswith(b"0\r\n\r\n"):
+                more = raw.recv(65536)
+                assert more, answer
+                answer += more
+            assert answer.count(b"no_match") == 1
+            assert b"connection: close" not in answer.lower()
+
+
 def test_a_pipeline_is_answered_in_order(server: Server) -> None:
     item = '{"items":[{"ref":"%d","hashes":[{"type":"md5","value":"' + "ab" * 16 + '"}]}]}'
     requests = [post(server, body=(item % number).encode()) for number in range(5)]
