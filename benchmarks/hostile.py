@@ -136,7 +136,11 @@ def modes(port: int, key: str, rows: int) -> "dict[str, tuple[int, Callable[[], 
         "costly pictures": (
             CONNECTIONS,
             lambda: again_and_again(
-                port, [request("/v1/check/media", data, key) for data in costly_pictures()]
+                port,
+                [
+                    request("/v1/check/media", data, key, "application/octet-stream")
+                    for data in costly_pictures()
+                ],
             ),
         ),
         "bodies without a key": (

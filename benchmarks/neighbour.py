@@ -107,7 +107,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "unlisted": [one(keys["neighbour"], code.tobytes()) for code in strangers(1000, seed=5)],
     }
     if options.pictures:
-        kinds["picture"] = [request("/v1/check/media", photograph("camera.png"), keys["neighbour"])]
+        kinds["picture"] = [
+            request(
+                "/v1/check/media", photograph("camera.png"), keys["neighbour"], "application/octet-stream"
+            )
+        ]
     rows = []
     with serving(site, key=keys["neighbour"]) as server:
         for pid in server.workers():
