@@ -26,10 +26,15 @@ class Closable(Protocol):
     def abort(self) -> None: ...
 
 
+def open_descriptors() -> int:
+    """How many this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def most_connections() -> int:
     """How many connections this process may hold, by its limit of descriptors and those it uses now."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(_FEWEST, soft - sum(1 for _ in Path("/proc/self/fd").iterdir()) - RESERVE)
+    return max(_FEWEST, soft - open_descriptors() - RESERVE)
 
 
 class Connections:

@@ -21,10 +21,12 @@ class Answer(_Message, frozen=True):
 class Alive(_Message, frozen=True):
     """The child's event loop goes round. Sent about once a second.
 
+    `descriptors`: how many it has open. Only the process itself may count them, for its memory is closed to others.
     Of a worker: how many connections it holds, and since it said so last, how many it closed to make room and how often
     there was none.
     """
 
+    descriptors: int = 0
     connections: int = 0
     closed: int = 0
     pauses: int = 0

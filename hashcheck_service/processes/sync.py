@@ -15,10 +15,12 @@ from typing import Final
 import msgspec
 
 from hashcheck_core.errors import HashcheckError
+from hashcheck_service.fence.privileges import not_dumpable
 from hashcheck_service.logs import configure, log
 from hashcheck_service.metrics import Metrics, report_of_sync
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.channel import Channel
+from hashcheck_service.processes.connections import open_descriptors
 from hashcheck_service.processes.log_lines import standard_error
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import load_settings
@@ -59,7 +61,7 @@ class Sync:
         self._report()
 
     def _beat(self) -> None:
-        self._uplink.say(m.Alive())
+        self._uplink.say(m.Alive(open_descriptors()))
         self._loop.call_later(_ALIVE_SECONDS, self._beat)
 
     def _report(self, *_: object) -> None:
@@ -94,6 +96,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)  # the supervisor gets them, and tells what follows
     os.set_inheritable(options.channel, False)
     configure()
+    not_dumpable()  # the credentials of the store are in its environment
     channel: Channel[m.ToSync] = Channel(
         socket.socket(fileno=options.channel), m.ToSync, take_descriptors=True
     )

@@ -11,6 +11,7 @@ from typing import Final
 
 from hashcheck_core import __version__
 from hashcheck_service.processes.children import Child, State
+from hashcheck_service.processes.connections import open_descriptors
 from hashcheck_service.processes.messages import Alive
 from hashcheck_service.processes.reports import Family, counter, gauge
 
@@ -21,10 +22,12 @@ class Vitals:
     def __init__(self) -> None:
         self._started = {"supervisor": time.time()}
         self._deaths: Counter[tuple[str, str]] = Counter()
+        self._descriptors: dict[str, int] = {}
         self._connections: dict[str, int] = {}
         self._closed = self._pauses = 0
 
     def heard(self, child: Child, alive: Alive) -> None:
+        self._descriptors[child.name] = alive.descriptors
         if child.kind == "worker":
             self._connections[child.name] = alive.connections
             self._closed += alive.closed
@@ -60,7 +63,12 @@ class Vitals:
             gauge(
                 "hashcheck_process_open_descriptors",
                 "Descriptors each process has open.",
-                *(({"process": name}, float(_descriptors(pid))) for name, pid in processes.items()),
+                ({"process": "supervisor"}, float(open_descriptors())),
+                *(
+                    ({"process": name}, float(n))
+                    for name, n in self._descriptors.items()
+                    if name in processes
+                ),
             ),
             gauge(
                 "hashcheck_process_max_descriptors",
@@ -102,13 +110,6 @@ class Vitals:
                 ({"process": "supervisor"}, float(dropped_lines)),
             ),
         ]
-
-
-def _descriptors(pid: int) -> int:
-    try:
-        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return 0
 
 
 def _resident(pid: int) -> int:

@@ -27,7 +27,7 @@ from hashcheck_service.logs import configure, log
 from hashcheck_service.processes import messages as m
 from hashcheck_service.processes.accepting import Acceptor
 from hashcheck_service.processes.channel import Channel
-from hashcheck_service.processes.connections import Connections, most_connections
+from hashcheck_service.processes.connections import Connections, most_connections, open_descriptors
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import load_settings
 
@@ -136,7 +136,7 @@ class Worker(uvicorn.Server):
         self._told = now
         if pauses:
             log.warning("connections_full", most=self._connections.most, closed=closed)
-        self._uplink.say(m.Alive(self._connections.open, closed, pauses))
+        self._uplink.say(m.Alive(open_descriptors(), self._connections.open, closed, pauses))
         self._loop.call_later(_ALIVE_SECONDS, self._beat)
 
 

@@ -74,6 +74,8 @@ def test_idle_connections_beyond_the_limit_stop_neither_answers_nor_retractions(
         assert 0 < int(held) <= LIMIT - RESERVE
         assert re.search(r"hashcheck_connections_closed_total [1-9]", text)
         assert f"hashcheck_process_max_descriptors {LIMIT}.0" in text
+        [opened] = re.findall(r'open_descriptors\{process="worker-0"\} (\d+)', text)
+        assert int(held) < int(opened) < LIMIT
 
 
 def connected(server: Server) -> socket.socket:
