@@ -10,6 +10,7 @@ NAMES = {
     "serve": "checks per second and latency of the service over loopback",
     "neighbour": "what one tenant's flood does to another's checks, listed and unlisted",
     "timing": "whether the time of an answer tells listed hashes from others",
+    "hits": "what a hit costs: new ones and repeats beside no-matches, and bytes of the hit log",
     "overload": "latency and goodput at half, nine tenths and twice the capacity, in an open loop",
     "concurrency": "searches on the event loop, in threads, or gathered",
     "start": "from the command to ready, and the memory of workers",

@@ -17,9 +17,10 @@ from hashcheck_core.snapshot.files import read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, first_keys
 from hashcheck_service.admission.key_commands import keys_app
 from hashcheck_service.admission.key_file import StoredKey, read_keys
+from hashcheck_service.evidence.commands import hits_app
+from hashcheck_service.evidence.disk import check_writable
 from hashcheck_service.fence.client import probe
 from hashcheck_service.fence.layer import require
-from hashcheck_service.hit_log import check_writable
 from hashcheck_service.processes.start import become_supervisor
 from hashcheck_service.settings import Fence, Settings, load_settings
 from hashcheck_stores.location import open_store
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(keys_app, name="keys")
+app.add_typer(hits_app, name="hits")
 
 Config = Annotated[Path, typer.Option("--config", help="The settings file, TOML.")]
 _READY_FAILS_SECONDS = 5.0  # HAProxy asks every two seconds and believes the third answer

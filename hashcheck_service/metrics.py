@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from hashcheck_core.snapshot.overlay import Overlay
 from hashcheck_core.snapshot.snapshot import Snapshot
 from hashcheck_service.checking.verdicts import Checked
+from hashcheck_service.evidence.measures import HIGHEST, LOWEST, HitLogMetrics
 from hashcheck_service.fence.layer import Layer, Layers
 from hashcheck_service.processes.reports import Family, Merge, Sample
 
@@ -38,6 +39,8 @@ _MERGE: Final[Mapping[str, Merge]] = MappingProxyType(
         "hashcheck_key_file_refused_seconds": Merge.HIGHEST,
         "hashcheck_keys_expire_timestamp_seconds": Merge.HIGHEST,
         **dict.fromkeys(_AGES, Merge.HIGHEST),
+        **dict.fromkeys(HIGHEST, Merge.HIGHEST),
+        **dict.fromkeys(LOWEST, Merge.LOWEST),
     }
 )
 _LATENCY_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -151,7 +154,7 @@ class Metrics:
             "When the first tenant will have no key left that is valid; 0 for never.",
             registry=registry,
         )
-
+        self.hit_log = HitLogMetrics(registry)
         self._requests = _Children(self.requests)
         # What every check adds to is added up here, and put into the metrics after each poll.
         self._checks: Counted[tuple[str, ...]] = Counted()

@@ -28,9 +28,14 @@ from hashcheck_service.admission.usage_table import UsageTable
 from hashcheck_service.checking.checker import Checker
 from hashcheck_service.checking.plain_batches import warm
 from hashcheck_service.checking.reasons import Reason
+from hashcheck_service.evidence.commands import WITNESSES
+from hashcheck_service.evidence.files import Place
+from hashcheck_service.evidence.hit_log import HitLog
+from hashcheck_service.evidence.hits import hit_names
+from hashcheck_service.evidence.measures import LogMetrics
+from hashcheck_service.evidence.retention import Retention
 from hashcheck_service.fence.client import probe
 from hashcheck_service.fence.layer import PARTIAL, Layers, extent, missing, require
-from hashcheck_service.hit_log import HitLog
 from hashcheck_service.logs import log, log_crash
 from hashcheck_service.metrics import Metrics, render
 from hashcheck_service.pictures.pool import PicturePool
@@ -45,7 +50,8 @@ from hashcheck_service.web.bodies import Bodies
 
 _METRICS_SECONDS = 5.0
 _POLLS_A_REPORT = 10  # a worker that is killed loses what it counted since its last report
-_TEST_FILES = 2  # matches of reserved hashes are no evidence of anything
+_TEST_LOG_BYTES = 64 * 1024 * 1024  # matches of reserved hashes are no evidence of anything
+_HIT_ID_KEY = "hit-id.key"  # in the state directory
 
 
 class Service:
@@ -69,16 +75,8 @@ class Service:
         self.key_refusals = KeyRefusals(self.metrics)
         self.following = Following(settings, self.metrics, clock, uplink)
         self.follower = self.following.follower
-        self.hit_log = HitLog(
-            settings.hit_log, file_bytes=settings.hit_log_file_bytes, keep_files=settings.hit_log_files
-        )
-        # Anyone with a key can make the reserved hashes match: a log of their own, lest they push evidence out.
-        self.test_hit_log = HitLog(
-            settings.hit_log,
-            file_bytes=settings.hit_log_file_bytes,
-            keep_files=_TEST_FILES,
-            prefix="test-hits",
-        )
+        self.hit_log = _hit_log(settings, self.metrics)
+        self.test_hit_log = _test_hit_log(settings, self.metrics)
         self.guard = Guard(self.following.state.near_matches, self.metrics.probing, clock)
         limits = settings.limits
         weights = {name: tenant.weight for name, tenant in settings.tenants.items()}
@@ -88,6 +86,7 @@ class Service:
         self.turns = LoopTurns(self.load, weights)
         self.checker = Checker(
             self.quota,
+            hit_names(settings.hit_id_key or settings.state / _HIT_ID_KEY, make=settings.hit_id_key is None),
             self.hit_log,
             self.test_hit_log,
             self.guard,
@@ -159,12 +158,14 @@ class Service:
         await self._probe_fence()
         await self.following.start()
         keys = asyncio.create_task(self._follow_keys())
+        disk = asyncio.create_task(self._watch_disk())
         try:
             yield
         finally:
-            keys.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keys
+            for task in (keys, disk):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
             self._report_metrics()
             await self.following.stop()
             await asyncio.to_thread(self.hit_log.close)
@@ -196,6 +197,38 @@ class Service:
                     self._report_metrics()
             except Exception as error:
                 log_crash("poll_failed", error, what="keys")
+
+    async def _watch_disk(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.hit_log_slow_seconds / 4)
+            self.hit_log.look()
+            self.test_hit_log.look()
+
+
+def _hit_log(settings: Settings, metrics: Metrics) -> HitLog:
+    witnesses = settings.state / WITNESSES
+    place = Place(
+        settings.hit_log, "hits", settings.hit_log_file_bytes, settings.hit_log_reserve_bytes, witnesses
+    )
+    retention = Retention(
+        settings.hit_log, "hits", settings.hit_log_days, settings.hit_log_bytes, witnesses=witnesses
+    )
+    return HitLog(
+        place,
+        retention,
+        LogMetrics(metrics.hit_log, "hits"),
+        slow_seconds=settings.hit_log_slow_seconds,
+    )
+
+
+def _test_hit_log(settings: Settings, metrics: Metrics) -> HitLog:
+    """Anyone with a key can make the reserved hashes match: a log of their own, lest they push evidence out."""
+    name, size = "test-hits", min(_TEST_LOG_BYTES, settings.hit_log_bytes)
+    place = Place(settings.hit_log, name, min(settings.hit_log_file_bytes, size // 4))
+    retention = Retention(settings.hit_log, name, settings.hit_log_days, size, drop_oldest=True)
+    return HitLog(
+        place, retention, LogMetrics(metrics.hit_log, name), slow_seconds=settings.hit_log_slow_seconds
+    )
 
 
 def _lowest_priority() -> None:

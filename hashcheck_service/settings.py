@@ -141,7 +141,15 @@ class Settings(BaseModel):
     keys_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 900.0
     hit_log: File
     hit_log_file_bytes: Positive = 64 * 1024 * 1024
-    hit_log_files: Positive = 64
+    # Since the last record of a file. A year, and some weeks to look after it.
+    hit_log_days: Positive = 400
+    # In all. A tenant gets as much as is free besides: one alone gets half.
+    hit_log_bytes: Positive = 16 * 1024**3
+    # On the disk, for each worker: some 35,000 hits, which is hours of them.
+    hit_log_reserve_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    hit_log_slow_seconds: Seconds = 1.0
+    # 32 random bytes, by default in the state directory and made there. All machines of a fleet have the same.
+    hit_id_key: File | None = None
     poll_seconds: Seconds = 1.0
     # Certificates to trust in the place of the system's, for a store behind HTTPS.
     store_ca: File | None = None
@@ -208,5 +216,6 @@ def _resolved(settings: Settings, base: Path) -> Settings:
         "store_ca": None if settings.store_ca is None else base / settings.store_ca,
         "api_keys": base / settings.api_keys,
         "hit_log": base / settings.hit_log,
+        "hit_id_key": None if settings.hit_id_key is None else base / settings.hit_id_key,
     }
     return settings.model_copy(update=update)

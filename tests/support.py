@@ -127,7 +127,7 @@ class Site:
         path = self.root / "service.toml"
         path.write_text(
             'snapshots = "snapshots"\ntrusted_keys = "keys/builder.json"\nstate = "state"\napi_keys = "keys.json"\n'
-            f'hit_log = "hits"\npoll_seconds = 0.1\n{more}'
+            f'hit_log = "hits"\nhit_log_slow_seconds = 60\npoll_seconds = 0.1\n{more}'
         )
         return path
 
@@ -141,9 +141,11 @@ class Site:
         return key
 
     def hits(self, prefix: str = "hits") -> list[dict[str, Any]]:
-        """Every line of the hit log, or with `test-hits` of that of the reserved test hashes."""
+        """Every hit of the hit log, or with `test-hits` of that of the reserved test hashes, each with what it shares
+        with others of its record."""
         files = sorted((self.root / "hits").glob(f"{prefix}-*.jsonl"))
-        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        return [{**line, **hit} for line in lines if line["kind"] == "hits" for hit in line["hits"]]
 
 
 def make_site(root: Path) -> Site:

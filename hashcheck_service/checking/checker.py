@@ -26,11 +26,12 @@ from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.checking.schema import MatchOut, ResultOut
 from hashcheck_service.checking.shown import shown
 from hashcheck_service.checking.verdicts import Checked, Result, expected_seconds
-from hashcheck_service.hit_log import HitLog, HitRecord
+from hashcheck_service.evidence.hit_log import HitLog
+from hashcheck_service.evidence.hits import Hit, HitMatch, HitNames
+from hashcheck_service.evidence.trouble import refused
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.probing.guard import Guard
-from hashcheck_service.web.request_ids import new_id
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ class Checker:
     def __init__(
         self,
         quota: Quota,
+        names: HitNames,
         hit_log: HitLog,
         test_hit_log: HitLog,
         guard: Guard,
@@ -71,6 +73,7 @@ class Checker:
             weights: of tenants in the queue for threads.
         """
         self._quota = quota
+        self._names = names
         self._hit_log = hit_log
         self._test_hit_log = test_hit_log
         self._guard = guard
@@ -93,8 +96,7 @@ class Checker:
 
         Raises Problem 503 where hits cannot be recorded, 429 where the tenant's quota is used up.
         """
-        if self._hit_log.refusal is not None:
-            raise self._hit_log.refusal
+        self._see_hit_log(tenant)
         self._quota.look(tenant, kind)
 
     async def check(
@@ -116,8 +118,7 @@ class Checker:
 
         Raises Problem 429 over quota, 503 where the search would wait too long or hits cannot be recorded.
         """
-        if self._hit_log.refusal is not None:
-            raise self._hit_log.refusal
+        self._see_hit_log(tenant)
         self._quota.spend(tenant, kind, asked.hashes)
         if threads is None and (seconds := expected_seconds(asked.snapshot, asked.batch)) <= INLINE_SECONDS:
             checked = self._search(tenant, asked)
@@ -129,12 +130,18 @@ class Checker:
         if not checked.results:  # as nearly always
             self._metrics.checked(checked)
             return {}
-        answers = {place: _answer(result, asked.policy) for place, result in checked.results.items()}
-        if any(answer.matches for answer in answers.values()):
-            await self._record(tenant, request_id, asked, checked.results, answers)
+        now = self._clock().replace(microsecond=0)
+        hits = {
+            place: self._hit(tenant, request_id, asked.snapshot.id, now, result)
+            for place, result in checked.results.items()
+            if result.matches
+        }
+        if hits:
+            await self._record(tenant, list(hits.values()))
         self._metrics.checked(checked)
         return {
-            place: shown(checked.results[place], answer, asked.policy) for place, answer in answers.items()
+            place: shown(result, _answer(result, hits.get(place), asked.policy), asked.policy)
+            for place, result in checked.results.items()
         }
 
     async def in_thread(self, tenant: str, seconds: float, work: Callable[[], T]) -> T:
@@ -146,37 +153,39 @@ class Checker:
         standing = self._standing(asked.snapshot)
         return self._guard.check(tenant, asked.snapshot, asked.policy, asked.batch, standing)
 
-    async def _record(
-        self,
-        tenant: str,
-        request_id: str,
-        asked: Asked,
-        results: Mapping[int, Result],
-        answers: Mapping[int, ResultOut],
-    ) -> None:
-        """Put every match on record; raises TransportError, and then nothing may be answered."""
-        now = self._clock().replace(microsecond=0)
-        records = [
-            HitRecord(
-                match_id=out.match_id,
-                tenant=tenant,
-                time=now,
-                request_id=request_id,
-                snapshot=asked.snapshot.id,
-                entry=out.entry,
-                category=out.category,
-                type=match.hash_type,
-                distance=match.distance,
+    def _see_hit_log(self, tenant: str) -> None:
+        """Raises Problem where a match could not be put on record."""
+        log = self._hit_log
+        if log.refusal is not None:
+            raise refused(log.refusal)
+        if tenant in log.refused_tenants:
+            raise refused(log.refused_tenants[tenant])
+
+    def _hit(self, tenant: str, request_id: str, snapshot: str, now: datetime, result: Result) -> Hit:
+        matches = tuple(
+            HitMatch(
+                match.entry.id, match.entry.category, match.entry.sources, match.hash_type, match.distance
             )
-            for place, answer in answers.items()
-            for match, out in zip(results[place].matches, answer.matches, strict=True)
-        ]
+            for match in result.matches
+        )
+        hit_id = self._names.hit(tenant, result.ref, matches)
+        match_ids = self._names.matches(hit_id, matches)
+        return Hit(hit_id, match_ids, tenant, now, request_id, snapshot, result.action, matches)
+
+    async def _record(self, tenant: str, hits: list[Hit]) -> None:
+        """Put every hit on record; raises Problem, and then nothing may be answered."""
         for log, test in ((self._hit_log, False), (self._test_hit_log, True)):
-            if mine := [record for record in records if (record.category == Category.TEST) is test]:
-                await log.record(mine)
-        self._quota.count(tenant, Kind.MATCHES, len(records))
-        for record in records:
-            self._metrics.matches.labels(record.category).inc()
+            if mine := [hit for hit in hits if _is_test(hit) is test]:
+                new = await log.record(mine)
+                self._quota.count(tenant, Kind.MATCHES, sum(len(hit.matches) for hit in new))
+        for hit in hits:
+            for match in hit.matches:
+                self._metrics.matches.labels(match.category).inc()
+
+
+def _is_test(hit: Hit) -> bool:
+    """Whether nothing but reserved hashes matched."""
+    return all(match.category == Category.TEST for match in hit.matches)
 
 
 def _give_way() -> None:
@@ -189,18 +198,24 @@ async def _in_thread(threads: Executor, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(threads, work)
 
 
-def _answer(result: Result, policy: Policy) -> ResultOut:
+def _answer(result: Result, hit: Hit | None, policy: Policy) -> ResultOut:
     matches = [
         MatchOut(
-            match_id=new_id(),
+            match_id=match_id,
             entry=match.entry.id,
             type=match.hash_type,
             category=match.entry.category,
             sources=match.entry.sources,
             distance=match.distance if policy.show_distance else msgspec.UNSET,
         )
-        for match in result.matches
+        for match, match_id in zip(result.matches, hit.match_ids if hit else (), strict=True)
     ]
     return ResultOut(
-        result.ref, result.verdict, result.action, list(result.reasons), matches, result.more_matches
+        result.ref,
+        result.verdict,
+        result.action,
+        list(result.reasons),
+        matches,
+        result.more_matches,
+        hit.hit_id if hit else msgspec.UNSET,
     )

@@ -71,6 +71,7 @@ class ResultOut(msgspec.Struct, frozen=True):
     reasons: list[str]
     matches: list[MatchOut]
     more_matches: bool
+    hit_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class CheckResponse(msgspec.Struct, frozen=True):

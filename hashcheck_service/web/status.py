@@ -16,6 +16,7 @@ from hashcheck_service.checking.schema import (
     SnapshotResponse,
     TypeOut,
 )
+from hashcheck_service.evidence.trouble import STOPPED, refused
 from hashcheck_service.fence.layer import extent
 from hashcheck_service.problems import Problem, unavailable
 from hashcheck_service.service import Service
@@ -76,7 +77,7 @@ def _ready(service: Service, current: Snapshot | None) -> Snapshot:
     if not service.keys.current.known:
         raise unavailable("keys_unavailable", "The key file cannot be used, so no key is valid.")
     if not (service.hit_log.ready and service.test_hit_log.ready):
-        raise unavailable("hit_log_unavailable", "Hits cannot be recorded, so matches cannot be answered.")
+        raise refused(service.hit_log.refusal or service.test_hit_log.refusal or STOPPED)
     if service.following.is_cut_off:
         raise unavailable("store_not_polled", "The store has not been reached for too long.")
     return snapshot

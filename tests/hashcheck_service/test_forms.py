@@ -43,6 +43,7 @@ def without_ids(answer: httpx.Response) -> dict[str, Any]:
     content = DECODE[answer.headers["content-type"]](answer.content)
     assert content.pop("request_id") == answer.headers["Hashcheck-Request-Id"]
     for result in content["results"]:
+        result.pop("hit_id", None)
         for match in result["matches"]:
             match.pop("match_id")
     assert isinstance(content, dict)

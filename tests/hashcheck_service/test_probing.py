@@ -163,5 +163,6 @@ def test_of_near_matches_the_entry_alone_may_be_shown(
     both = entries_only.check(*near, {"type": "md5", "value": listed["astronaut.png"]["md5"]})["matches"]
     assert [one.get("type") for one in both] == ["md5", None]
     # The hit log has all of it.
-    assert {hit["type"] for hit in published.hits()} == {"pdq", "phash", "sha1", "md5"}
-    assert match["match_id"] in {hit["match_id"] for hit in published.hits()}
+    found = {one["type"] for hit in published.hits() for one in hit["matches"]}
+    assert found == {"pdq", "phash", "sha1", "md5"}
+    assert match["match_id"] in {name for hit in published.hits() for name in hit["match_ids"]}

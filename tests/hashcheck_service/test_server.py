@@ -1,5 +1,6 @@
 """The service as a process under an operator's hands: no snapshot, stale, bad, swapped, several workers."""
 
+import errno
 import json
 import os
 import re
@@ -204,16 +205,19 @@ def test_every_hit_is_on_disk_before_it_is_answered_and_holds_no_hash(new_site: 
     new_site.publish(new_site.build())
     with serving(new_site) as server:
         value = listed["coffee.png"]["pdq"]
-        for _ in range(20):
-            [match] = server.check(pdq(value))["matches"]
-            assert new_site.hits()[-1]["match_id"] == match["match_id"]
+        for number in range(20):
+            result = server.check(pdq(value), ref=f"{number}")
+            last = new_site.hits()[-1]
+            assert last["hit_id"] == result["hit_id"]
+            assert last["match_ids"] == [match["match_id"] for match in result["matches"]]
         server.process.kill()
         server.process.wait()
     hits = new_site.hits()
-    assert len({hit["match_id"] for hit in hits}) == 20
+    assert len({hit["hit_id"] for hit in hits}) == 20
     assert set(hits[0]) == {
-        "match_id", "tenant", "time", "request_id", "snapshot", "entry", "category", "type", "distance",
+        "kind", "at", "tenant", "snapshot", "action", "matches", "hits", "hit_id", "request_id", "match_ids", "chain",
     }  # fmt: skip
+    assert set(hits[0]["matches"][0]) == {"entry", "category", "sources", "type", "distance"}
     assert hits[0]["tenant"] == "acme"
     assert value not in json.dumps(hits)
     assert all(file.stat().st_mode & 0o007 == 0 for file in (new_site.root / "hits").iterdir())
@@ -223,45 +227,96 @@ def test_hits_of_many_callers_at_once_are_all_recorded_and_files_rotate(
     new_site: Site, listed: Listed
 ) -> None:
     new_site.publish(new_site.build())
-    new_site.write_settings("hit_log_file_bytes = 4000\nhit_log_files = 3\n")
+    new_site.write_settings("hit_log_file_bytes = 4000\n")
     with serving(new_site) as server, ThreadPoolExecutor(8) as pool:
         value = listed["coffee.png"]["pdq"]
-        matches = list(pool.map(lambda _: server.check(pdq(value))["matches"][0]["match_id"], range(64)))
-    files = sorted((new_site.root / "hits").glob("*.jsonl"))
-    assert len(files) == 4  # three closed ones and the last
+        hits = list(pool.map(lambda number: server.check(pdq(value), ref=f"{number}")["hit_id"], range(64)))
+    files = sorted((new_site.root / "hits").glob("hits-*.jsonl"))
+    assert len(files) > 2
     assert all(file.stat().st_size < 4000 + 64 * 400 for file in files)
-    assert set(matches) >= {hit["match_id"] for hit in new_site.hits()}
+    assert sorted(hits) == sorted(hit["hit_id"] for hit in new_site.hits())
+    done("hashcheck_service", "hits", "verify", new_site.root / "hits", "--state", new_site.root / "state")
+
+
+def test_the_same_question_is_one_hit_on_every_worker_and_after_a_restart(
+    new_site: Site, listed: Listed
+) -> None:
+    new_site.publish(new_site.build())
+    coffee, other = pdq(listed["coffee.png"]["pdq"]), pdq(listed["astronaut.png"]["pdq"])
+    key = new_site.add_key()
+    with serving(new_site, "--workers", "2", key=key) as server:
+        results = []
+        for _ in range(20):  # a new connection each, so that both workers get some
+            with server.new_client() as client:
+                body = {"items": [{"ref": "upload-1", "hashes": [coffee]}]}
+                results += client.post("/v1/check", json=body).json()["results"]
+        first = results[0]
+        assert all(result == first for result in results)
+        assert len(new_site.hits()) <= 2  # once for each worker
+        assert server.check(coffee, ref="upload-2")["hit_id"] != first["hit_id"]
+        assert server.check(other, ref="upload-1")["hit_id"] != first["hit_id"]
+        without_ref = {server.check(coffee, ref="")["hit_id"] for _ in range(3)}
+        assert len(without_ref) == 3
+        second = new_site.add_key("second")
+        headers = {"Authorization": f"Bearer {second}"}
+        eventually(lambda: server.client.get("/v1/snapshot", headers=headers).status_code == 200, "new key")
+        asked = server.client.post("/v1/check", json=body, headers=headers).json()["results"]
+        assert asked[0]["hit_id"] != first["hit_id"]
+        assert 'hashcheck_hit_repeats_total{log="hits"} ' in server.client.get("/metrics").text
+    assert (new_site.root / "state" / "hit-id.key").stat().st_mode & 0o777 == 0o600
+    with serving(new_site, key=key) as server:
+        assert server.check(coffee, ref="upload-1") == first
+    (new_site.root / "state" / "hit-id.key").chmod(0o644)
+    refused = run("hashcheck_service", "serve", "--config", new_site.root / "service.toml", "--port", "0")
+    assert refused.returncode != 0
+    assert "hit-id.key may be read or written by others" in refused.stderr
 
 
 def test_test_hashes_are_recorded_apart_and_push_no_evidence_out(new_site: Site, listed: Listed) -> None:
     new_site.publish(new_site.build())
-    new_site.write_settings("hit_log_file_bytes = 1\nhit_log_files = 2\n")
     with serving(new_site) as server:
-        [evidence] = server.check(pdq(listed["coffee.png"]["pdq"]))["matches"]
+        evidence = server.check(pdq(listed["coffee.png"]["pdq"]))
         reserved = [{"type": h.type.name, "value": h.hex()} for h in TEST_HASHES]
-        for _ in range(5):
-            last = server.check(*reserved)["matches"]
-        assert [hit["match_id"] for hit in new_site.hits()] == [evidence["match_id"]]
+        asked = [server.check(*reserved, ref=f"{number}")["hit_id"] for number in range(5)]
+        assert [hit["hit_id"] for hit in new_site.hits()] == [evidence["hit_id"]]
         tests = new_site.hits("test-hits")
-        assert {m["match_id"] for m in last} <= {hit["match_id"] for hit in tests}
-        assert {hit["category"] for hit in tests} == {"test"}
-        assert len(list((new_site.root / "hits").glob("test-hits-*"))) == 3  # two closed ones and the last
+        assert [hit["hit_id"] for hit in tests] == asked
+        assert {match["category"] for hit in tests for match in hit["matches"]} == {"test"}
 
 
 def test_a_hit_that_cannot_be_recorded_is_not_answered(new_site: Site, listed: Listed) -> None:
     new_site.publish(new_site.build())
-    new_site.write_settings("hit_log_file_bytes = 1\n")  # each batch opens a file of its own
     with serving(new_site) as server:
-        assert server.check(pdq(listed["coffee.png"]["pdq"]))["verdict"] == "match"
-        shutil.rmtree(new_site.root / "hits")
+        hits = new_site.root / "hits"
+        assert server.check(pdq(listed["coffee.png"]["pdq"]), ref="first")["verdict"] == "match"
+        shutil.rmtree(hits)
+        hits.touch()  # in the place of the directory: it cannot even be made anew
         item = {"items": [{"ref": "r", "hashes": [pdq(listed["coffee.png"]["pdq"])]}]}
-        assert_problem(server.client.post("/v1/check", json=item), 503, "unreachable")
-        assert_problem(server.client.get("/readyz"), 503, "hit_log_unavailable")
+        assert_problem(server.client.post("/v1/check", json=item), 503, "hit_log_not_writable")
+        assert_problem(server.client.get("/readyz"), 503, "hit_log_not_writable")
         # What a match cannot get, a no-match does not get either: it would let listed files through.
-        assert_problem(ask(server, "POST", "/v1/check"), 503, "hit_log_unavailable")
-        (new_site.root / "hits").mkdir()
+        assert_problem(ask(server, "POST", "/v1/check"), 503, "hit_log_not_writable")
+        event = json.loads(server.wait_for_log("hit_log_not_writable").string)
+        assert event["errno"] == errno.ENOTDIR
+        hits.unlink()
+        hits.mkdir()
         eventually(lambda: server.client.get("/readyz").status_code == 200, "ready without another hit")
         assert server.client.post("/v1/check", json=item).status_code == 200
+        code = 'hashcheck_hit_log_failures_total{code="hit_log_not_writable",log="hits"} 1.0'
+        assert code in server.client.get("/metrics").text
+
+
+def test_a_hit_log_that_is_removed_is_written_anew_with_an_alarm(new_site: Site, listed: Listed) -> None:
+    new_site.publish(new_site.build())
+    with serving(new_site) as server:
+        first = server.check(pdq(listed["coffee.png"]["pdq"]), ref="first")
+        shutil.rmtree(new_site.root / "hits")
+        second = server.check(pdq(listed["coffee.png"]["pdq"]), ref="second")
+        assert [hit["hit_id"] for hit in new_site.hits()] == [first["hit_id"], second["hit_id"]]
+        event = json.loads(server.wait_for_log("hit_log_disturbed").string)
+        assert event["what"] == "removed"
+        counted = 'hashcheck_hit_log_disturbed_total{log="hits",what="removed"} 1.0'
+        assert counted in server.client.get("/metrics").text
 
 
 def test_logs_hold_no_hash_no_name_no_address_and_no_line_for_what_was_not_found(

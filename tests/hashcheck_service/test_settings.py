@@ -34,7 +34,7 @@ def test_settings_without_a_mistake_are_read(file: Path) -> None:
         file,
         {
             "HASHCHECK_POLL_SECONDS": "5",
-            "HASHCHECK_HIT_LOG_FILES": "7",
+            "HASHCHECK_HIT_LOG_DAYS": "7",
             "HASHCHECK_SERVE_STALE": "true",
             "HASHCHECK_LIMITS": '{"max_items": 5, "max_ref_chars": 6}',
             "HASHCHECK_LIMITS__MAX_ITEMS": "500",
@@ -45,7 +45,7 @@ def test_settings_without_a_mistake_are_read(file: Path) -> None:
             "PATH": "/bin",
         },
     )
-    assert (settings.poll_seconds, settings.hit_log_files, settings.serve_stale) == (5.0, 7, True)
+    assert (settings.poll_seconds, settings.hit_log_days, settings.serve_stale) == (5.0, 7, True)
     assert (settings.limits.max_items, settings.limits.max_ref_chars) == (500, 6)
     assert settings.policy.categories == {"baseline", "national"}
     assert settings.policy.radius == {"pdq": 24}
@@ -114,7 +114,7 @@ def test_a_mistake_in_a_variable_names_the_variable(file: Path, name: str, value
             "policy.match_actions.national: Input should be 'allow'",
         ),
         ('serve_stale = "maybe"', "serve_stale: Input should be a valid boolean"),
-        ("hit_log_files = 1.5", "hit_log_files: Input should be a valid integer"),
+        ("hit_log_days = 1.5", "hit_log_days: Input should be a valid integer"),
         ("policy = 3", "policy: Input should be a valid dictionary"),
         ("trust_floor.pointer = -1", "trust_floor.pointer: Input should be greater than or equal to 0"),
         ("x y", "is not TOML"),
