@@ -28,12 +28,14 @@ from hashcheck_service.fence.raising import raise_around_child, raise_around_zyg
 Look = Callable[[int, bytes], bytes]
 
 _CHANNEL: Final = 3  # of a child; 0, 1 and 2 lead nowhere
+_NICE: Final = 10  # of children: who only asks for hashes does not wait for pictures
 
 
 def main() -> None:
     options = msgspec.json.decode(sys.argv[1], type=Options)
     zygote = Zygote(options)
     zygote.prepare()
+    os.nice(_NICE)
     zygote.serve(raise_around_zygote(options.memory_bytes))
 
 
