@@ -5,6 +5,7 @@ codes. Calling that function on our array gives the same answer from the same ma
 file a plain array that every engine, and numpy, can map. See docs/adr/0003-flat-search.md.
 """
 
+import logging
 from functools import cache
 from types import ModuleType
 
@@ -17,6 +18,7 @@ from hashcheck_core.search.engine import Neighbours, check_queries
 @cache
 def _faiss() -> ModuleType:
     """FAISS, loaded when the first engine is made: commands that search nothing need not wait for it."""
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells how it was loaded
     import faiss
 
     # One query uses one thread: the service gets its parallelism from workers and requests. FAISS's default, one
