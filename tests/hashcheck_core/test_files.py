@@ -22,10 +22,19 @@ from hashcheck_core.snapshot.files import (
 KINDS: dict[str, Callable[[Path], None]] = {
     "a named pipe": lambda path: os.mkfifo(path),
     "a directory": lambda path: path.mkdir(),
-    "a socket": lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
+    "a socket": lambda path: put_socket(path),
     "a symbolic link": lambda path: path.symlink_to("/etc/hostname"),
     "a device": lambda path: os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3)),
 }
+
+
+def put_socket(path: Path) -> None:
+    """Put a socket at `path`, however long that is: an address has 107 bytes."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        socket.socket(socket.AF_UNIX).bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
 
 
 def put(kind: str, path: Path) -> None:

@@ -244,6 +244,7 @@ def test_every_format_is_decoded_behind_the_fence(site: Site) -> None:
                 content=out.getvalue(),
                 headers={"Content-Type": "application/octet-stream"},
             ).json()
+            assert "results" in answer, (kind, answer)
             [result] = answer["results"]
             assert (result["verdict"], result["reasons"]) == ("match", []), kind
             assert len(answer["hashes"]) == 3 + 8 + 1, kind

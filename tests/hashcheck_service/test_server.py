@@ -171,7 +171,7 @@ def test_through_swaps_under_load_no_request_fails_and_each_is_true_to_its_snaps
     wrong: list[str] = []
     served: Counter[int] = Counter()
     stop = threading.Event()
-    with serving(new_site) as server:
+    with serving(new_site, HASHCHECK_LIMITS__TURN_SECONDS="60") as server:
 
         def load() -> None:
             with server.new_client() as client:

@@ -16,7 +16,7 @@ from hashcheck_core.snapshot.signing import generate_pair
 from tests.index_builder.conftest import Run
 from tests.index_builder.test_gates import failed, made_up, write_rows
 from tests.specimens.feeds import md5
-from tests.support import Site
+from tests.support import Site, write_private
 
 FEW = "corroboration: too few sources and opinions"
 ORDINARY = "known_good: an ordinary file or picture"
@@ -39,7 +39,7 @@ class Desk:
     def join(self, *names: str) -> None:
         for name in names:
             private, public = generate_pair()
-            (self.site.root / f"{name}.pem").write_bytes(private)
+            write_private(self.site.root / f"{name}.pem", private)
             (self.site.root / f"{name}.pub").write_bytes(public)
             self.people[name] = None
 

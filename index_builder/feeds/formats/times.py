@@ -20,7 +20,7 @@ def parse_time(value: object) -> int | None:
     if isinstance(value, int):
         return _bounded(value * 1_000_000)
     if isinstance(value, Decimal):  # how a fraction in JSON comes
-        return _bounded(int(value * 1_000_000)) if value.is_finite() and abs(value) < _LATEST else None
+        return _bounded(int(value * 1_000_000)) if value.is_finite() and -_LATEST < value < _LATEST else None
     if not isinstance(value, str) or len(value) > 64:
         return None
     text = value.strip()
