@@ -24,8 +24,7 @@ RUN /build/bin/python -m pip --python /venv/bin/python check
 # Not with a picture decoder that is known to be vulnerable.
 RUN /venv/bin/hashcheck-service decoders
 ENV NUMBA_CACHE_DIR=/kernels
-# -P: the installed package and not the copy in this folder, for kernels are kept by the path of their source
-RUN /venv/bin/python -P -m hashcheck_core.search.multi_index.warm
+RUN /venv/bin/hashcheck-service warm
 
 FROM ${PYTHON_IMAGE}
 ARG PYTHON_IMAGE

@@ -122,6 +122,20 @@ def check_config(config: Config, json: Json = False) -> None:
 
 
 @app.command()
+def warm() -> None:
+    """Compile what searches and reads large batches into numba's cache, so that no start has to.
+
+    The cache is the folder in NUMBA_CACHE_DIR, or beside the package where that can be written. What was compiled on
+    another model of processor is compiled again.
+    """
+    from hashcheck_core.search.multi_index.warm import warm as warm_engine
+    from hashcheck_service.checking.plain_batches import warm as warm_batches
+
+    warm_engine()
+    warm_batches()
+
+
+@app.command()
 def decoders(json: Json = False) -> None:
     """The versions of the native libraries that decode pictures, and whether one is known to be vulnerable.
 

@@ -132,7 +132,7 @@ def test_the_image_serves_as_nobody_on_a_read_only_root(image: Path, tmp_path: P
     )
     try:
         server = Server(process, key)
-        server.wait_for_log("Application startup complete")
+        server.wait_for_log('"worker_ready"')
         with server.client:
             [test] = [test for test in TEST_HASHES if test.type.name == "pdq"]
             assert server.check({"type": "pdq", "value": test.hex(), "quality": 100})["verdict"] == "match"

@@ -85,6 +85,8 @@ def test_the_steps_of_the_image_give_a_service_that_starts(tmp_path: Path) -> No
         "kernels",
         "scan",
         "tables",
+        "json_kernel",
+        "msgpack_kernel",
     }
     python = here["venv"] / "bin" / "python"
     site = make_site(tmp_path / "site")

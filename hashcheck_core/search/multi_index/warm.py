@@ -1,4 +1,4 @@
-"""python -m hashcheck_core.search.multi_index.warm: compile every kernel into numba's cache, as an image does."""
+"""Have every kernel of the engine compiled into numba's cache, before there is a list."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from hashcheck_core.search.multi_index.layout import Layout
 from hashcheck_core.search.multi_index.tables import build_tables
 
 
-def main() -> None:
+def warm() -> None:
     layout = Layout(64, (16,) * 4, (8,) * 4, (0,) * 4, 3, 16)
     codes = np.zeros((1, 8), np.uint8)
     tables = build_tables(layout, codes)
@@ -21,7 +21,3 @@ def main() -> None:
         "ids": tables.ids,
     }
     open_multi_index(layout.parameters(), arrays)
-
-
-if __name__ == "__main__":
-    main()
