@@ -79,7 +79,16 @@ def constant_server() -> Iterator[tuple[int, int]]:
     """uvicorn with an app that answers a constant, on the core the service is measured on; its port and process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.constant_app:app", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "benchmarks.constant_app:app",
+        "--port",
+        str(port),
+        "--http",
+        "httptools",
+    ]
     cheapest = ["--log-level", "warning", "--no-access-log", "--no-proxy-headers", "--no-server-header"]
     process = subprocess.Popen([*command, *cheapest], stderr=subprocess.DEVNULL)
     pin(process.pid, 0)
