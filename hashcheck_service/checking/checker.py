@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
@@ -37,7 +38,9 @@ T = TypeVar("T")
 
 # Searches that take longer leave the event loop for a thread: handing one over costs some 50 µs.
 INLINE_SECONDS = 0.001
+_INLINE_ITEMS: Final = 64
 _SEARCH_THREADS: Final = 2
+_AT_ONCE: Final = 32  # results that are put into words before the event loop turns to other callers
 _NICE: Final = 10
 
 
@@ -120,7 +123,9 @@ class Checker:
         """
         self._see_hit_log(tenant)
         self._quota.spend(tenant, kind, asked.hashes)
-        if threads is None and (seconds := expected_seconds(asked.snapshot, asked.batch)) <= INLINE_SECONDS:
+        seconds = expected_seconds(asked.snapshot, asked.batch)
+        # Of many items each may be a match, and a verdict on a match takes longer than most searches.
+        if threads is None and seconds <= INLINE_SECONDS and len(asked.batch.refs) <= _INLINE_ITEMS:
             checked = self._search(tenant, asked)
         elif threads is None:
             with self._waiting.held(tenant, min(seconds, self._most_charged)):
@@ -131,18 +136,21 @@ class Checker:
             self._metrics.checked(checked)
             return {}
         now = self._clock().replace(microsecond=0)
-        hits = {
-            place: self._hit(tenant, request_id, asked.snapshot.id, now, result)
-            for place, result in checked.results.items()
-            if result.matches
-        }
+        hits: dict[int, Hit] = {}
+        for count, (place, result) in enumerate(checked.results.items(), 1):
+            if result.matches:
+                hits[place] = self._hit(tenant, request_id, asked.snapshot.id, now, result)
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
         if hits:
             await self._record(tenant, list(hits.values()))
         self._metrics.checked(checked)
-        return {
-            place: shown(result, _answer(result, hits.get(place), asked.policy), asked.policy)
-            for place, result in checked.results.items()
-        }
+        answers: dict[int, ResultOut] = {}
+        for count, (place, result) in enumerate(checked.results.items(), 1):
+            answers[place] = shown(result, _answer(result, hits.get(place), asked.policy), asked.policy)
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return answers
 
     async def in_thread(self, tenant: str, seconds: float, work: Callable[[], T]) -> T:
         """Do in a thread what would hold up the event loop, when it is the tenant's turn. `seconds`: expected."""
@@ -178,9 +186,9 @@ class Checker:
             if mine := [hit for hit in hits if _is_test(hit) is test]:
                 new = await log.record(mine)
                 self._quota.count(tenant, Kind.MATCHES, sum(len(hit.matches) for hit in new))
-        for hit in hits:
-            for match in hit.matches:
-                self._metrics.matches.labels(match.category).inc()
+        found = Counter([match.category for hit in hits for match in hit.matches])
+        for category, count in found.items():
+            self._metrics.matches.labels(category).inc(count)
 
 
 def _is_test(hit: Hit) -> bool:

@@ -376,3 +376,13 @@ def test_wrong_shapes_are_a_mistake_of_the_program() -> None:
         SortedEngine(np.zeros((1, 16), np.uint8)).search(np.zeros((1, 16), np.uint8), 1)
     with pytest.raises(ValueError, match="codes"):
         FlatEngine(np.zeros(4, np.uint8))
+
+
+@pytest.mark.parametrize("rows", [100_000, 200_000])
+def test_a_listed_hash_is_found_without_a_scan_of_the_whole_list(rows: int) -> None:
+    """Every chunk finds it, and on a list of this size that was more than the query might cost."""
+    codes = np.random.default_rng(7).integers(0, 256, (rows, 32), dtype=np.uint8)
+    layout = choose_layout(rows, 256, 31)
+    assert layout is not None
+    engine = MultiIndexEngine(layout, codes, build_tables(layout, codes))
+    assert assert_equals_oracle(engine, codes, codes[:40], 31) == 0

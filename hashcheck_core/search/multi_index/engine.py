@@ -182,14 +182,16 @@ class MultiIndexEngine:
     def _budget(self, plan: ProbePlan) -> int:
         """Picoseconds after which a query is given to the flat scan; 0: at once.
 
-        A share of the flat scan; for small lists more, if it is what a query over uniform rows needs anyway and far
-        below the flat scan still.
+        A share of the flat scan; for small lists more, if it is what a query over uniform rows with one match needs
+        anyway and far below the flat scan still.
         """
         flat = flat_picoseconds(self.rows, self.bits)
+        # A listed hash is found by every chunk.
+        match = len(self.layout.widths) * (PRICES.survivor_budget + PRICES.match_budget)
         usual = plan.count * PRICES.probe_budget + plan.entries(self.rows) * PRICES.entry_budget
         if usual > flat / 3:
             return 0
-        return int(max(_SHARE * flat, min(1.5 * usual, 0.3 * flat)))
+        return int(max(_SHARE * flat, min(1.5 * (usual + match), 0.3 * flat)))
 
     def _set_out(self, work: _Work) -> None:
         work.context[k.OUT] = work.out.ctypes.data
