@@ -9,7 +9,7 @@ CODE = """
 import tempfile, time
 from pathlib import Path
 from hashcheck_core.search.multi_index import jit, kernels, warm
-warm.main()
+warm.warm()
 stats = kernels.search.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), jit.numba.config.CACHE_DIR)
 """
