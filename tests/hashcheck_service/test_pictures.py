@@ -231,11 +231,11 @@ def test_no_process_is_left_behind(published: Site, end: signal.Signals) -> None
         eventually(lambda: all(map(gone, found)), "the picture processes ended with the service")
 
 
-def test_every_format_is_decoded_behind_the_fence(site: Site) -> None:
+def test_every_format_is_decoded_behind_the_fence(published: Site) -> None:
     """In sizes for which decoders would start threads, open files or ask the system for more."""
     photo = listed_photo()
     large = photo.resize((1600, 1200))
-    with serving(site) as server:
+    with serving(published) as server:
         for kind, options in EVERY_FORMAT:
             out = io.BytesIO()
             large.save(out, kind, **options)

@@ -35,7 +35,8 @@ def test_every_hit_that_was_answered_is_on_record_after_kills(
                             answer = client.post("/v1/check", json=body)
                         except httpx.TransportError:
                             return
-                        answered.append(answer.json()["results"][0]["hit_id"])
+                        if answer.status_code == 200:  # a busy machine may refuse some
+                            answered.append(answer.json()["results"][0]["hit_id"])
 
             threads = [threading.Thread(target=ask) for _ in range(8)]
             for thread in threads:
