@@ -1,13 +1,13 @@
 """Whether a hit log is what was written: every file by its chain, and by its witness where there is one."""
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashcheck_core.snapshot.files import transport_error
+from hashcheck_core.errors import NotAFileError
+from hashcheck_core.snapshot.files import open_regular, transport_error
 from hashcheck_service.evidence.chain import Read, read_chain
 from hashcheck_service.evidence.witness import Seen, read_witnesses
 
@@ -45,14 +45,19 @@ def verify(directory: Path, witnesses: Path | None = None, prefix: str = "hits")
             for entry in os.scandir(directory)
             if entry.name.startswith(f"{prefix}-") and entry.name.endswith(".jsonl")
         )
-        read = {}
+        read, odd = {}, []
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # it has just gone for its age
+            try:
                 read[name] = _read(directory / name, seen.get(name))
+            except NotAFileError as error:
+                odd.append(Verified(name, "broken", witnessed=name in seen, faults=[str(error)]))
+            except FileNotFoundError:  # it has just gone for its age
+                continue
     except OSError as error:
         raise transport_error(directory, error, "read") from None
     links = {name: "" if found.faults else found.link for name, (found, *_) in read.items()}
-    verified = [_judge(name, *found, links, seen.get(name)) for name, found in read.items()]
+    verified = odd + [_judge(name, *one, links, seen.get(name)) for name, one in read.items()]
+    found = {one.name for one in verified}
     verified += [
         Verified(
             name,
@@ -63,18 +68,17 @@ def verify(directory: Path, witnesses: Path | None = None, prefix: str = "hits")
             faults=[f"the file is not there; it had {one.lines} lines"],
         )
         for name, one in seen.items()
-        if name not in read and witnesses is not None and (witnesses / name).exists()
+        if name not in found and witnesses is not None and (witnesses / name).exists()
     ]
     return sorted(verified, key=lambda one: one.name)
 
 
 def _read(path: Path, seen: Seen | None) -> tuple[Read, str | None, bool]:
     """What is in a file, the link at the length its witness knows, and whether a worker has it open."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    with open_regular(path) as file:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
             is_open = False
         except OSError:
             is_open = True

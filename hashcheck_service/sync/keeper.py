@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from hashcheck_core.errors import ConfigError, HashcheckError, SnapshotDigestError
-from hashcheck_core.snapshot.files import read_limited
+from hashcheck_core.snapshot.files import open_regular, read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, Role
 from hashcheck_core.snapshot.manifest import (
     MANIFEST_NAME,
@@ -219,7 +219,8 @@ class Keeper:
         )
         parts = []
         for entry in manifest.files():
-            opened.append(os.open(directory / entry.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+            with open_regular(directory / entry.name) as file:
+                opened.append(os.dup(file.fileno()))
             parts.append(Part(entry, opened[-1], 0))
         return parts
 

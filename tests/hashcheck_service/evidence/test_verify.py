@@ -1,6 +1,7 @@
 """hashcheck-service hits verify, as an operator runs it."""
 
 import json
+import os
 from pathlib import Path
 
 from hashcheck_service.evidence.segment import Segment
@@ -34,6 +35,17 @@ def test_a_whole_log_passes_also_while_it_is_written(tmp_path: Path) -> None:
     assert good
     assert [(file.state, file.hits) for file in found.values()] == [("whole", 1), ("whole", 1)]
     assert verified(tmp_path, state=False)[0]
+
+
+def test_a_named_pipe_in_the_place_of_a_file_is_a_fault_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    first, second = written(tmp_path)
+    first.unlink()
+    os.mkfifo(first)
+    good, found = verified(tmp_path)
+    assert not good
+    assert found[first.name].state == "broken"
+    assert "named pipe" in found[first.name].faults[0]
+    assert found[second.name].state == "whole"
 
 
 def test_a_changed_byte_is_named_with_its_line(tmp_path: Path) -> None:
