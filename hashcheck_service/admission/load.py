@@ -2,8 +2,8 @@
 turn, or is refused.
 
 Connections that have something to read wait for those before them, in one round of the event loop over all of them. A
-round that takes longer than `turn_seconds` refuses the rest of its checks: a caller that is told 503 can go elsewhere,
-one that waits cannot.
+round that takes longer than `turn_seconds` answers its first few checks and refuses the rest: a caller that is told
+503 can go elsewhere, one that waits cannot.
 
 Where several tenants ask, each is owed an equal part of the time. A tenant that has used more than its part of the
 last second is *heavy*: its checks wait for their turn in a queue, and those of the others are answered at once.
@@ -17,6 +17,8 @@ from typing import Final
 
 _WINDOW_SECONDS: Final = 0.5  # two windows count: the one before and the one that runs
 _UNNOTICED: Final = 0.005  # seconds that make nobody heavy
+# So many checks of a round are always answered. If they took long, the process stood still, and there is no crowd.
+_HANDFUL: Final = 8
 
 
 class Load:
@@ -49,7 +51,7 @@ class Load:
         elif self._met > connections:
             # The event loop may go round more than once before it calls back, and nobody waited for both rounds.
             self._round_began, self._met = now, 1
-        elif now - self._round_began > self._round_limit:
+        elif now - self._round_began > self._round_limit and self._met > _HANDFUL:
             return self._weight > self._weight_of(tenant) and not self.heavy(tenant)
         return True
 
