@@ -30,10 +30,14 @@ def render(result: Result) -> str:
         )
         + " meanwhile, and more in some seconds than in others. Absolute rates on a shared machine move "
         "by half from run to run; ratios within a run are what counts.",
+        "**These figures are older than the code.** They were taken on 2026-11-24, before h11 "
+        "([ADR 26](adr/0026-the-wire.md)), sealed memory ([ADR 25](adr/0025-served-memory.md)) and one process for each "
+        "picture ([ADR 27](adr/0027-fence.md)). A start on a large list and small pictures take longer now; those pages "
+        "have figures.",
         "## Against the goals",
         table(("what", "goal", "measured", ""), goals(result)),
-        "For one hash the ratio is (time of a request to a bare ASGI app that answers a constant, on the same server in "
-        "the same run, and the engine's own time for one query) over the time of our request; for batches it is our "
+        "For one hash the ratio is (time of a request to a bare ASGI app that answers a constant, on uvicorn with "
+        "httptools, its fastest parser, in the same run, and the engine's own time for one query) over the time of our request; for batches it is our "
         "hashes a second over the engine's own in process.",
         "## Where the time of one check goes",
         "One hash as JSON on the list of a million, by what was measured apart; µs a request.",
