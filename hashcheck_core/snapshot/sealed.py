@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from hashcheck_core.errors import SnapshotDigestError, SnapshotFormatError, TransportError
-from hashcheck_core.snapshot.files import transport_error
+from hashcheck_core.snapshot.files import open_regular, transport_error
 from hashcheck_core.snapshot.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
 from hashcheck_core.snapshot.rehash import Part, verify_parts
 from hashcheck_core.snapshot.signing import MAX_SIGNATURE_BYTES
@@ -159,14 +159,11 @@ def _parts(descriptor: int, entries: Sequence[FileEntry], starts: Sequence[int])
 
 def _copy(path: Path, room: memoryview) -> None:
     """Fill `room` from a file, and leave none of the file in the page cache: the list is in memory once."""
-    source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        done = 0
+    with open_regular(path) as file:
+        source, done = file.fileno(), 0
         while done < len(room):
             read = os.preadv(source, [room[done : done + _COPY_BYTES]], done)
             if not read:
                 return  # it is too short, which its digest will show
             os.posix_fadvise(source, done, read, os.POSIX_FADV_DONTNEED)
             done += read
-    finally:
-        os.close(source)

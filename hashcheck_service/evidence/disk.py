@@ -14,10 +14,13 @@ def try_writing(directory: Path) -> None:
     """
     path = directory / f".hit-log-probe-{os.getpid()}-{threading.get_ident()}"
     try:
-        with path.open("wb") as file:
-            file.write(bytes(4096))
-            file.flush()
-            os.fsync(file.fileno())
+        path.unlink(missing_ok=True)  # of a process that was killed, or something that another put there
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, bytes(4096))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     finally:
         path.unlink(missing_ok=True)
 

@@ -91,11 +91,24 @@ class Files:
 
     def close(self) -> None:
         segment, self.open = self.open, None
-        if segment is not None:
+        if segment is None:
+            return
+        try:
+            segment.check()
+        except Disturbed as disturbed:
+            self._save(segment, disturbed.what)
+            segment.abandon()
+        except OSError:
+            segment.abandon()
+        else:
             segment.close()
 
     def _next(self, full: Segment) -> Segment:
         """The next file; where the disk has no room for one, the old one goes on in what is set aside for it."""
+        try:
+            full.check()
+        except Disturbed as disturbed:
+            return self._replace(full, disturbed.what)
         try:
             new = self._new()
         except OSError as error:
@@ -123,11 +136,19 @@ class Files:
         self.open = new
 
     def _replace(self, segment: Segment, what: str) -> Segment:
-        """Somebody else did something to the file: say so, save what can be saved, and begin a new one."""
+        """Somebody else did something to the file: save what can be saved, and begin a new one."""
+        self._save(segment, what)
+        try:
+            return self.begin(segment)
+        finally:
+            segment.abandon()
+
+    def _save(self, segment: Segment, what: str) -> None:
+        """Say what was done to the file, and write what was in it anew if it is gone."""
         self.disturbances.append(what)
-        self._place.make()
         restored = None
         with contextlib.suppress(OSError):
+            self._place.make()
             restored = segment.restore()
         log.error(
             "hit_log_disturbed",
@@ -136,10 +157,6 @@ class Files:
             bytes=segment.bytes,
             restored=restored.name if restored is not None else None,
         )
-        try:
-            return self.begin(segment)
-        finally:
-            segment.abandon()
 
     @staticmethod
     def _append_anew(segment: Segment, bodies: Sequence[bytes], tenants: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from hashcheck_service.evidence.memory import MOST, Memory
 from hashcheck_service.evidence.records import Repeats, encode, share
 from hashcheck_service.evidence.retention import Retention
 from hashcheck_service.evidence.segment import Segment
-from hashcheck_service.evidence.trouble import NOT_WRITABLE, SLOW, STOPPED, trouble_of
+from hashcheck_service.evidence.trouble import FULL, NOT_WRITABLE, SLOW, STOPPED, refused, trouble_of
 from hashcheck_service.evidence.upkeep import Upkeep
 from hashcheck_service.logs import log, log_crash
 from hashcheck_service.problems import Problem
@@ -51,7 +51,7 @@ class _Batch:
             if problem is None:
                 done.set_result(None)
             else:
-                done.set_exception(problem)
+                done.set_exception(refused(problem))
 
 
 class HitLog:
@@ -96,12 +96,17 @@ class HitLog:
         return self.refusal is None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Make the directory, begin a file and start the writer; raises TransportError."""
+        """Make the directory, begin a file and start the writer; raises TransportError where the directory cannot be used.
+
+        On a full disk every check is refused until a file can be begun.
+        """
         try:
             self._place.make()
             self._files.begin()
         except OSError as error:
-            raise transport_error(self._place.directory, error, "written") from None
+            if trouble_of(error) is not FULL:
+                raise transport_error(self._place.directory, error, "written") from None
+            self._fails(FULL, errno=error.errno, error=error.strerror)
         self._keep_house()
         self._thread.start()
 
@@ -121,7 +126,7 @@ class HitLog:
         done: asyncio.Future[None] = self._loop.create_future()
         with self._wake:
             if self._closing:
-                raise STOPPED
+                raise refused(STOPPED)
             batch = self._batch
             if not batch.waiting:
                 batch.since = time.monotonic()

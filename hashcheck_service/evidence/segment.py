@@ -151,11 +151,15 @@ class Segment:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
             os.fchmod(descriptor, 0o640)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # nobody takes it for one that was left behind
             done = 0
             while done < self.bytes:
                 part = os.pread(self._descriptor, min(_COPY_BYTES, self.bytes - done), done)
                 done += os.write(descriptor, part)
             os.fsync(descriptor)
+        except BaseException:
+            path.unlink()
+            raise
         finally:
             os.close(descriptor)
         sync_directory(path.parent)

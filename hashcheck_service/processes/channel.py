@@ -57,6 +57,8 @@ class Channel(Generic[T]):
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         """Send a message, and copies of `descriptors` with it. Never blocks; raises ChannelError."""
+        if len(self._waiting) >= _MAX_WAITING_PACKETS:
+            raise ChannelError("The other side takes no messages.")
         data = self._encoder.encode(message)
         starts = range(0, len(data), PACKET_BYTES)
         for start in starts:
@@ -64,8 +66,6 @@ class Channel(Generic[T]):
             given = [os.dup(one) for one in descriptors] if start == 0 else []
             self._waiting.append((flag + data[start : start + PACKET_BYTES], given))
         self.flush()
-        if len(self._waiting) > _MAX_WAITING_PACKETS:
-            raise ChannelError("The other side takes no messages.")
 
     def flush(self) -> None:
         """Send what waits, as far as the other side takes it; raises ChannelError."""

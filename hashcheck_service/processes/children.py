@@ -82,7 +82,13 @@ class Child:
         self.kind, self.name = kind, name
         self.channel: Channel[Any] = Channel(ours, receives, take_descriptors=take_descriptors)
         self.pid = self.process.pid
-        self.pidfd = os.pidfd_open(self.pid)
+        try:
+            self.pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            self.process.kill()
+            self.process.wait()
+            ours.close()
+            raise
         self.state = State.STARTING
         self.accepts = False  # connections
         self.dismissed = False  # it was told to end
@@ -129,7 +135,10 @@ class Child:
         code = self.process.returncode
         if code >= 0:
             return {"exit_code": code}
-        number = signal.Signals(-code)
+        try:
+            number = signal.Signals(-code)
+        except ValueError:  # most real-time signals have no name
+            return {"signal": str(-code)}
         cause = f"hung: {self.killed_for}" if self.killed_for else _CAUSES.get(number)
         return {"signal": number.name} | ({"cause": cause} if cause else {})
 

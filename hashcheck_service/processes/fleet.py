@@ -5,6 +5,7 @@ import os
 import selectors
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -83,10 +84,12 @@ class Fleet:
                 child.kill(reason)
 
     def end_all(self) -> None:
-        """Kill whatever lives, and wait for its end."""
+        """Kill whatever lives, and wait a moment for its end."""
         for child in self.children:
             child.kill()
-            child.process.wait()
+        for child in self.children:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a disk that stands still holds it
+                child.process.wait(1.0)
 
     def _serve(self, child: Child, events: int) -> None:
         if not child.channel.open:

@@ -96,7 +96,11 @@ class Supervisor:
         self._metrics.answer(now)
         for slot in [slot for slot, due in self._due.items() if due <= now and not self._stops]:
             del self._due[slot]
-            self._filled[slot] = self._start(slot)
+            try:
+                self._filled[slot] = self._start(slot)
+            except OSError as error:  # no room for a process, or for its descriptors: later there may be
+                self._log("error", "not_started", slot=slot, errno=error.errno, error=error.strerror)
+                self._due[slot] = now + self._backoff[slot].after(0.0)
 
     def _wait(self, condition: Callable[[], bool], seconds: float, *, stops: int = 2) -> bool:
         """Go on until `condition` holds, at most so long, and until so many signals to stop; whether it holds."""
@@ -177,7 +181,11 @@ class Supervisor:
         """A new worker for each, one after the other, then a new sync. When one does not start, the old ones stay."""
         self._log("info", "workers_restart")
         for slot in range(self._options.workers):
-            new = self._start(slot)
+            try:
+                new = self._start(slot)
+            except OSError as error:
+                self._log("error", "workers_restart_failed", errno=error.errno, error=error.strerror)
+                return
 
             def settled(new: Child = new) -> bool:
                 return new.started or new not in self._fleet.children

@@ -78,7 +78,10 @@ class Uplink:
             self.on_end()
 
     def _flush(self) -> None:
-        with contextlib.suppress(ChannelError):
+        try:
             self._channel.flush()
+        except ChannelError:  # its end shows where messages are received
+            self._loop.remove_writer(self._channel.fileno())
+        else:
             if not self._channel.waits:
                 self._loop.remove_writer(self._channel.fileno())

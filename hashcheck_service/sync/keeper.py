@@ -13,7 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from hashcheck_core.errors import ConfigError, HashcheckError, SnapshotDigestError
+from hashcheck_core.errors import (
+    ConfigError,
+    HashcheckError,
+    MissingError,
+    NotAFileError,
+    SnapshotDigestError,
+)
 from hashcheck_core.snapshot.files import open_regular, read_limited
 from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES, Role
 from hashcheck_core.snapshot.manifest import (
@@ -192,7 +198,8 @@ class Keeper:
         with self._lock:
             if self._served is None:
                 return
-            snapshot, descriptor = self._served
+            served = self._served
+            snapshot, descriptor = served
             copy = None if descriptor is None else os.dup(descriptor)
         paced = None if wait is None else lambda size: wait(snapshot, size)
         opened: list[int] = [] if copy is None else [copy]
@@ -201,8 +208,9 @@ class Keeper:
         except _BrokenOffError:
             return
         except (HashcheckError, OSError) as error:
-            if copy is None or isinstance(error, SnapshotDigestError):
-                self._differs(snapshot, str(error))
+            gone = copy is None and isinstance(error, FileNotFoundError | NotAFileError | MissingError)
+            if gone or isinstance(error, SnapshotDigestError):
+                self._differs(served, str(error))
         else:
             self._metrics.verified(self._clock())
         finally:
@@ -228,13 +236,17 @@ class Keeper:
         trusted = self._state.trust(self._pinned).keys.roles[Role.SNAPSHOT]
         return verify_manifest(manifest, signature, trusted, now=None).manifest
 
-    def _differs(self, snapshot: str, message: str) -> None:
+    def _differs(self, served: tuple[str, int | None], message: str) -> None:
+        """Take out of force what was hashed, if it is still what is served."""
+        snapshot = served[0]
         log.error("served_list_differs", found_by="hashing", snapshot=snapshot, message=message)
         self._metrics.incident("hashing")
         with self._lock:
-            before, self._served = self._served, None
+            if self._served is not served:
+                return
+            self._served = None
         self._withdraw(snapshot)
-        _close(before)
+        _close(served)
         if self._settings.served_memory == "mapped":
             self._fetcher.fetch_again(snapshot)
 

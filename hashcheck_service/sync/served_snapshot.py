@@ -137,14 +137,17 @@ class SnapshotFollower:
         return trust
 
     def _take_overlay(self, trust: Trust) -> None:
-        data = self._state.document(OVERLAY_NAME)
-        overlay = None if data is None else trust.overlay(data, None)[1]
-        if overlay is None and trust.least_overlay:
-            raise SnapshotRollbackError(
-                f"Overlay {trust.least_overlay} was in force here or is asked for by trust_floor, and it is not here.",
-                next_step="It is fetched again from the store; if it is not there either, publish it anew.",
-            )
-        with self._lock:
+        with (
+            self._lock
+        ):  # also while it is read: of two threads the one that read the older must not put it in force last
+            data = self._state.document(OVERLAY_NAME)
+            overlay = None if data is None else trust.overlay(data, None)[1]
+            if overlay is None and trust.least_overlay:
+                raise SnapshotRollbackError(
+                    f"Overlay {trust.least_overlay} was in force here or is asked for by trust_floor, and it is not "
+                    "here.",
+                    next_step="It is fetched again from the store; if it is not there either, publish it anew.",
+                )
             before = self._overlay
             self._overlay, self._overlay_known = overlay, True
             if self.current is not None and overlay != before:
@@ -211,6 +214,9 @@ class SnapshotFollower:
                 now,
                 serving,
             )
+        except BaseException:
+            self._seen.pop(kind, None)  # the next round tries again
+            raise
         else:
             if changed:
                 refusals.clear()
