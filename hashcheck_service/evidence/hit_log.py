@@ -96,9 +96,10 @@ class HitLog:
         return self.refusal is None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Make the directory, begin a file and start the writer; raises TransportError where the directory cannot be used.
+        """Make the directory, begin a file and start the writer.
 
-        On a full disk every check is refused until a file can be begun.
+        Raises TransportError where the directory cannot be used. On a full disk every check is refused until a file
+        can be begun.
         """
         try:
             self._place.make()
@@ -171,6 +172,7 @@ class HitLog:
             self._settle(self._writing, STOPPED)
             self._settle(left, STOPPED)
             self._files.close()
+            self._tell_disturbances()
 
     def _turn(self) -> bool:
         """Write what is waiting, and look after the log; False when it is time to stop."""
@@ -256,9 +258,12 @@ class HitLog:
             return NOT_WRITABLE
         finally:
             self._busy_since = 0.0
-            while self._files.disturbances:
-                self._metrics.disturbed(self._files.disturbances.pop())
+            self._tell_disturbances()
         return None
+
+    def _tell_disturbances(self) -> None:
+        while self._files.disturbances:
+            self._metrics.disturbed(self._files.disturbances.pop())
 
     def _fails(self, problem: Problem, **facts: object) -> None:
         if self._disk is not problem:

@@ -137,9 +137,8 @@ class SnapshotFollower:
         return trust
 
     def _take_overlay(self, trust: Trust) -> None:
-        with (
-            self._lock
-        ):  # also while it is read: of two threads the one that read the older must not put it in force last
+        # Locked while it is read, too: of two threads the one that read the older must not put it in force last.
+        with self._lock:
             data = self._state.document(OVERLAY_NAME)
             overlay = None if data is None else trust.overlay(data, None)[1]
             if overlay is None and trust.least_overlay:

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from hashcheck_service.evidence.disk import check_writable
 from hashcheck_service.evidence.verify import verify
 from hashcheck_service.problems import Problem
 from tests.hashcheck_service.evidence.logs import NOON, files, hit, kept, lines, record, shared, started
@@ -103,6 +105,31 @@ def test_a_file_that_is_removed_is_noticed_and_written_anew_before_the_next_hit_
         assert kept(tmp_path) == ["one", "two"]
         assert disturbed(registry, "removed") == 1
     assert states(tmp_path) == ["unclosed", "whole"]
+
+
+@pytest.mark.parametrize("then", ["another is begun", "the log is closed"])
+def test_a_file_that_is_removed_just_before_its_end_is_written_anew(tmp_path: Path, then: str) -> None:
+    registry = CollectorRegistry()
+    with started(tmp_path, file_bytes=900, registry=registry) as log:
+        record(log, "one")
+        record(log, "two")
+        files(tmp_path)[0].unlink()
+        if then == "another is begun":
+            record(log, "three")
+    assert set(kept(tmp_path)) >= {"one", "two"}
+    assert disturbed(registry, "removed") == 1
+    assert not any(file.faults for file in verify(tmp_path / "hits", tmp_path / "state"))
+
+
+def test_what_another_put_in_the_place_of_the_probe_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "hits").mkdir()
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    probe = tmp_path / "hits" / f".hit-log-probe-{os.getpid()}-{threading.get_ident()}"
+    probe.symlink_to(victim)
+    check_writable(tmp_path / "hits")
+    assert victim.read_text() == "mine"
+    assert not probe.is_symlink()
 
 
 def test_a_directory_that_is_removed_or_moved_away_loses_nothing(tmp_path: Path) -> None:

@@ -191,3 +191,16 @@ def test_on_a_full_disk_hits_go_on_from_the_reserve_then_all_is_refused_then_it_
         assert record(log, "after") == ["after"]
         assert len(lines(tmp_path, "begin")) == 2
         assert not any(file.faults for file in verify(disk, tmp_path / "state"))
+
+
+@needs_root
+@pytest.mark.system
+def test_a_start_on_a_full_disk_refuses_all_until_there_is_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path, "1m") as disk:
+        filler = fill(disk)
+        with started(tmp_path, reserve_bytes=256 * 1024) as log:
+            assert log.refusal is not None
+            assert log.refusal.code == "hit_log_full"
+            filler.unlink()
+            eventually(lambda: log.ready, "ready when there is room")
+            assert record(log, "after") == ["after"]

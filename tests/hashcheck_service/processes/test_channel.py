@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tracemalloc
 from collections.abc import Iterator
 
 import msgspec
@@ -58,6 +59,14 @@ def test_sending_to_a_side_that_reads_nothing_never_blocks_and_fails_in_the_end(
 
     with pytest.raises(ChannelError, match="takes no messages"):
         speak()
+    # Whoever goes on all the same adds nothing to what waits.
+    tracemalloc.start()
+    for _ in range(10_000):
+        with pytest.raises(ChannelError):
+            worker.send(m.Alive())
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 100_000
 
 
 def test_descriptors_come_with_their_message_to_who_may_take_them_and_to_nobody_else(ends: Ends) -> None:
