@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -189,8 +190,11 @@ class Zygote:
         if not message:
             self._end()
             return
-        death = messages.read_death(message)
-        self._children.pop(death.child).died(death)
+        try:
+            death = messages.read_death(message)
+            self._children.pop(death.child).died(death)
+        except (struct.error, KeyError):  # it says what no zygote says
+            self._end()
 
     def _end(self) -> None:
         if not self.alive:

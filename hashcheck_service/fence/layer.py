@@ -51,5 +51,6 @@ def require(layers: Layers) -> None:
         raise FenceError(
             f"The fence around picture decoders does not hold on this system: {reasons}.",
             next_step="Use a Linux kernel from 5.13 on with Landlock switched on, and a container profile that allows "
-            'Landlock and seccomp; or read docs/fence.md and set fence = "best".',
+            "Landlock and seccomp, and run the service as an ordinary user; "
+            'or read docs/fence.md and set fence = "best".',
         )

@@ -26,7 +26,9 @@ def raise_around_zygote(memory_bytes: int) -> Layers:
     def lay(layer: Layer, step: Callable[[], object]) -> None:
         try:
             step()
-            layers[layer] = ""
+            layers.setdefault(
+                layer, ""
+            )  # what failed once does not hold, though it is refused no second time
         except OSError as error:
             layers[layer] = errno.errorcode.get(error.errno or 0, "refused")
 
@@ -34,7 +36,10 @@ def raise_around_zygote(memory_bytes: int) -> Layers:
     if sys.platform != "linux" or processor is None:
         return dict.fromkeys(Layer, "not made for this system")
     for layer, step in namespaces.steps(processor):
-        lay(layer, step)
+        if layer is Layer.EMPTY_ROOT and (without := layers[Layer.MOUNT_NAMESPACE]):
+            layers[layer] = without  # all processes that share this tree would lose theirs
+        else:
+            lay(layer, step)
     privileges.die_with_parent(processor)
     privileges.not_dumpable()
     privileges.limit(

@@ -45,7 +45,10 @@ class Zygote:
     def __init__(self, options: Options) -> None:
         self._look: Look | None = None
         self._options = options
-        self._control = _socket(options.control, socket.SOCK_SEQPACKET)
+        # It has the number that it had in the service. A low one, so that a child closes it with the others.
+        control = os.dup(options.control)
+        os.close(options.control)
+        self._control = _socket(control, socket.SOCK_SEQPACKET)
         self._first: int | None = None
         self._children: dict[int, int] = {}  # by process id, the numbers the service gave them
         self._wake, write_end = os.pipe()

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from hashcheck_core.errors import HashError, TransportError
-from hashcheck_core.hash_types import BUILT_IN_TYPES, Hash, HashKind
+from hashcheck_core.hash_types import BUILT_IN_TYPES, Hash
 from hashcheck_core.images.hashing import DIHEDRAL, ImageHash, hash_bytes
 from hashcheck_service.checking.reasons import Reason
 from hashcheck_service.fence.client import PROGRAM, Child, UselessError, Zygote
@@ -32,6 +32,11 @@ from hashcheck_service.settings import Fence, Limits
 
 _HERE: Final = 128 * 1024  # bytes, some 0.3 ms for the event loop; more are hashed and copied in a thread
 _MOST_ANSWERED: Final = 64 * 1024  # bytes; nine hashes take one. A process that says more has been taken over
+# The reasons that a process gives beside hashes, and in their place.
+_WITH_HASHES: Final = frozenset({Reason.ANIMATION})
+_WITHOUT_HASHES: Final = frozenset(
+    {Reason.UNDECODABLE_IMAGE, Reason.IMAGE_TOO_LARGE, Reason.IMAGE_TOO_SMALL, Reason.IMAGE_TOO_COMPLEX}
+)
 
 T = TypeVar("T")
 
@@ -99,7 +104,7 @@ class PicturePool:
             finally:
                 os.close(file)
             exact = exact or await _exact(data)
-            return await self._looked(child, exact, tenant)
+            return await self._looked(child, exact, tenant, dihedral=dihedral)
         finally:
             child.end()
             self._fork_ahead(zygote)
@@ -111,15 +116,12 @@ class PicturePool:
         if self._zygote is not None:
             await self._zygote.close()
 
-    async def _looked(self, child: Child, exact: list[ImageHash], tenant: str) -> Looked:
+    async def _looked(self, child: Child, exact: list[ImageHash], tenant: str, *, dihedral: bool) -> Looked:
         cause = "death"
         try:
             async with asyncio.timeout(self._seconds):
                 found = _answers.decode(await child.answer(_MOST_ANSWERED))
-            hashes = [_image_hash(one) for one in found.hashes]
-            reasons = [] if found.reason is None else [Reason(found.reason)]
-            if not (hashes or reasons):
-                raise ValueError("neither a hash nor a reason")
+            hashes, reasons = _believed(found, dihedral=dihedral)
             return Looked(exact + hashes, reasons)
         except TimeoutError:
             cause = "time"
@@ -181,11 +183,22 @@ async def _off_the_loop(work: Callable[[bytes], T], data: bytes) -> T:
     return work(data) if len(data) <= _HERE else await asyncio.to_thread(work, data)
 
 
+def _believed(found: Found, *, dihedral: bool) -> tuple[list[ImageHash], list[Reason]]:
+    """What a process answered, if it is what it was asked for; raises ValueError for more, for less, and for anything
+    else."""
+    reasons = [] if found.reason is None else [Reason(found.reason)]
+    if reasons and reasons[0] not in (_WITH_HASHES if found.hashes else _WITHOUT_HASHES):
+        raise ValueError("not a reason of this kind")
+    if found.hashes or not reasons:
+        turns = DIHEDRAL if dihedral else DIHEDRAL[:1]
+        wanted = [*(("pdq", turn) for turn in turns), ("phash", DIHEDRAL[0])]
+        if [(one.type, one.transform) for one in found.hashes] != wanted:
+            raise ValueError("not the hashes that were asked for")
+    return [_image_hash(one) for one in found.hashes], reasons
+
+
 def _image_hash(one: Hashed) -> ImageHash:
-    """What the process says it computed; raises ValueError for what it does not compute."""
     hash_type = BUILT_IN_TYPES[one.type]
-    if hash_type.kind is not HashKind.PERCEPTUAL or one.transform not in DIHEDRAL:
-        raise ValueError("not a hash of a picture")
     if one.quality is not None and not 0 <= one.quality <= 100:
         raise ValueError("not a quality")
     return ImageHash(Hash(hash_type, one.value), one.quality, one.transform)

@@ -89,6 +89,22 @@ def test_hostile_bytes_raise_nothing_but_image_errors(signature: bytes, rest: by
     assert structure.frames >= 1
 
 
+def test_an_end_too_many_in_a_gif_is_no_picture_more() -> None:
+    data = costly.gif(1)
+    assert decode(data[:-1] + b"\0\0;", ImageLimits()).frames == 1
+
+
+def test_limits_of_jpeg_2000_hold_before_the_picture_and_in_its_first_tile_too() -> None:
+    whole = costly.jpeg2000(10_000)
+    head = whole[: whole.index(b"\xff\x52")]
+    start_of_tile = b"\xff\x90\0\x0a" + bytes(8)
+    layers = b"\xff\x52\0\x0c" + b"\0\0\xff\xff" + bytes(6)
+    boxes = b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x08free" * 20_000
+    for data in (head + start_of_tile + layers, head + b"\xff\x64\0\2" * 20_000, boxes):
+        with pytest.raises(ImageTooComplexError):
+            reading.read(data)
+
+
 def test_a_directory_that_leads_back_to_itself_ends() -> None:
     data = bytearray(costly.tiff(1))
     data[8 + 2 + 12 * 9 : 8 + 2 + 12 * 9 + 4] = (8).to_bytes(4, "little")

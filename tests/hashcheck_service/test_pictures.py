@@ -165,6 +165,10 @@ def test_a_picture_that_takes_more_memory_than_it_may_harms_nobody(published: Si
         assert [one["type"] for one in answer["hashes"]] == ["md5", "sha1", "sha256"]
 
 
+PDQ = Hashed("pdq", bytes(32), "original", 100)
+PHASH = Hashed("phash", bytes(8), "original", None)
+
+
 def said(found: Found) -> bytes:
     body = msgspec.msgpack.encode(found)
     return LENGTH.pack(len(body)) + body
@@ -176,13 +180,17 @@ def said(found: Found) -> bytes:
         b"\xff" * 100,  # four gigabytes are to come
         said(Found([]))[:-1],
         said(Found([])),
-        said(Found([Hashed("phash", bytes(8), "<script>", None)])),
-        said(Found([Hashed("pdq", bytes(32), "original", 101)])),
+        said(Found([PDQ, Hashed("phash", bytes(8), "<script>", None)])),
+        said(Found([Hashed("pdq", bytes(32), "original", 101), PHASH])),
         LENGTH.pack(3) + b"???",
         said(Found([Hashed("sha1024", bytes(32), "original", None)])),
         said(Found([Hashed("sha256", bytes(32), "original", None)])),
-        said(Found([Hashed("pdq", bytes(31), "original", 100)])),
+        said(Found([Hashed("pdq", bytes(31), "original", 100), PHASH])),
         said(Found([], "all is well")),
+        said(Found([], "digest_conflict")),
+        said(Found([PDQ, PHASH], "undecodable_image")),
+        said(Found([PHASH])),
+        said(Found([PDQ, *[PHASH] * 1000])),
         LENGTH.pack(10),
     ],
     ids=[
@@ -196,6 +204,10 @@ def said(found: Found) -> bytes:
         "exact",
         "width",
         "reason",
+        "reason of another",
+        "hashes and a failure",
+        "less than was asked",
+        "more than was asked",
         "silence",
     ],
 )
@@ -209,9 +221,9 @@ def test_a_process_that_was_taken_over_is_believed_nothing(
         try:
             looked = await pool.look(lie, dihedral=False, tenant="acme")
             assert (looked.hashes, looked.reasons) == (hash_bytes(lie), [Reason.UNDECODABLE_IMAGE])
-            honest = said(Found([Hashed("phash", bytes(8), "original", None)]))
+            honest = said(Found([PDQ, PHASH]))
             looked = await pool.look(honest, dihedral=False, tenant="acme")
-            assert [one.hash.type.name for one in looked.hashes][3:] == ["phash"]
+            assert [one.hash.type.name for one in looked.hashes][3:] == ["pdq", "phash"]
         finally:
             await pool.close()
 

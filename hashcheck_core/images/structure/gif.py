@@ -21,6 +21,11 @@ def frames(data: bytes) -> int:
             place += 11 + _colours(data, place + 9)
         elif kind == _EXTENSION:
             place += 2
+        elif kind == 0:  # an end too many, as some encoders write; decoders step over it
+            blocks += 1
+            hold("blocks", blocks, MOST_GIF_BLOCKS)
+            place += 1
+            continue
         else:
             images += 1
             break

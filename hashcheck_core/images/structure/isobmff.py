@@ -16,7 +16,7 @@ _COUNTS: Final = frozenset({b"iinf", b"iloc", b"ipma"})
 
 
 def frames(data: bytes) -> int:
-    """Always one: of a sequence the decoder tells the length, at no cost."""
+    """Always one. Of an AVIF sequence the decoder tells the length; in a HEIF file the primary picture stands for all."""
     found = 0
     places = [(0, len(data))]
     while places:

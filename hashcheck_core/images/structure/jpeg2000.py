@@ -3,11 +3,17 @@
 from typing import Final
 
 from hashcheck_core.images.structure.boxes import boxes
-from hashcheck_core.images.structure.limits import MOST_JPEG2000_LAYERS, MOST_JPEG2000_TILES, hold
+from hashcheck_core.images.structure.limits import (
+    MOST_BOXES,
+    MOST_JPEG2000_LAYERS,
+    MOST_JPEG2000_SEGMENTS,
+    MOST_JPEG2000_TILES,
+    hold,
+)
 
 _CODESTREAM: Final = b"\xff\x4f"
 _CODING: Final = b"\xff\x52"
-_FIRST_TILE: Final = b"\xff\x90"
+_DATA: Final = b"\xff\x93"
 
 
 def frames(data: bytes) -> int:
@@ -15,7 +21,8 @@ def frames(data: bytes) -> int:
     if data.startswith(_CODESTREAM):
         _hold(data, 0)
         return 1
-    for kind, start, _ in boxes(data, 0, len(data)):
+    for count, (kind, start, _) in enumerate(boxes(data, 0, len(data)), 1):
+        hold("boxes", count, MOST_BOXES)
         if kind == b"jp2c":
             _hold(data, start)
             break
@@ -32,8 +39,11 @@ def _hold(data: bytes, start: int) -> None:
     for grid, tile, first in ((8, 24, 32), (12, 28, 36)):  # Xsiz, XTsiz, XTOsiz; Ysiz, YTsiz, YTOsiz
         tiles *= max(1, -(-(number(grid) - number(first)) // max(1, number(tile))))
     hold("tiles", tiles, MOST_JPEG2000_TILES)
-    place = 2
-    while (marker := data[start + place : start + place + 2])[:1] == b"\xff" and marker != _FIRST_TILE:
+    place, segments = 2, 0
+    # Also of the first tile, which may say otherwise than the main header.
+    while (marker := data[start + place : start + place + 2])[:1] == b"\xff" and marker != _DATA:
+        segments += 1
+        hold("segments", segments, MOST_JPEG2000_SEGMENTS)
         if marker == _CODING:
             hold("layers", number(place + 6, 2), MOST_JPEG2000_LAYERS)
         place += 2 + max(2, number(place + 2, 2))

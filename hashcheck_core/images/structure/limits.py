@@ -1,6 +1,6 @@
 """How much structure one picture may have. Beyond it a decoder works for seconds on next to nothing.
 
-Every limit is several times what was found in real pictures, so that none of them is refused.
+Every limit is above what was found in real pictures, so that none of them is refused.
 """
 
 from typing import Final
@@ -43,6 +43,8 @@ MOST_BOXES: Final = 10_000
 MOST_JPEG2000_TILES: Final = 10_000
 # Archives use up to some 20. Each is walked through in every part of the picture.
 MOST_JPEG2000_LAYERS: Final = 200
+# Before the data of the first tile: some ten, and comments and profiles in pieces of 64 KB.
+MOST_JPEG2000_SEGMENTS: Final = 2_000
 
 
 def hold(what: str, count: int, most: int) -> None:

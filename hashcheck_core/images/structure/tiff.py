@@ -2,6 +2,7 @@
 
 from typing import Final, Literal
 
+from hashcheck_core.errors import ImageTooComplexError
 from hashcheck_core.images.structure.limits import (
     MOST_FRAMES_COUNTED,
     MOST_TIFF_STRIPS,
@@ -64,4 +65,8 @@ def _hold_tags(reader: _Reader, page: int, tags: int) -> None:
         if reader.number(place, 2) in _OFFSETS:
             hold("strips or tiles", count, MOST_TIFF_STRIPS)
     # Tags that share bytes make a decoder read the same megabytes a thousand times.
-    hold("bytes of tags, which is more than it has,", used, len(reader.data))
+    if used > len(reader.data):
+        raise ImageTooComplexError(
+            "The tags of the picture claim more bytes than the file has.",
+            next_step="Save it anew with an ordinary program, or hash it on your side and send the hashes.",
+        )

@@ -21,6 +21,7 @@ NO_LANDLOCK = (*WITHOUT, "landlock_create_ruleset:ENOSYS")
 # The interpreter may lie where only its owner may look; that this user may read all makes the attack no harder.
 READS_ALL = ("--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search")
 USER = ("setpriv", "--reuid", "10001", "--regid", "10001", "--clear-groups", *READS_ALL)
+ROOT_WITHOUT_POWERS = ("setpriv", "--bounding-set", "-all,+dac_read_search", "--inh-caps", "-all")
 Outcome = tuple[Layers, list[tuple[str, str, str]]]
 
 
@@ -85,6 +86,23 @@ def test_every_act_is_refused_where_a_container_gives_no_namespace(targets: Targ
     outcome = attacked(targets, *NO_NAMESPACES)
     assert extent(outcome[0]) == "required"
     assert Layer.PID_NAMESPACE in missing(outcome[0])
+    assert_all_refused(outcome)
+
+
+def test_who_stays_root_without_its_powers_is_told_to_be_privileged(targets: Targets) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can stay root")
+    outcome = attacked(targets, *ROOT_WITHOUT_POWERS)
+    assert extent(outcome[0]) == "partial"
+    assert Layer.UNPRIVILEGED in missing(outcome[0])
+
+
+def test_without_a_mount_namespace_no_root_is_taken_from_others(targets: Targets) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    # In a mount namespace of the test's own, so that nothing but the test would be harmed.
+    outcome = attacked(targets, "unshare", "--mount", *WITHOUT, "unshare:EPERM")
+    assert {Layer.MOUNT_NAMESPACE, Layer.EMPTY_ROOT} <= set(missing(outcome[0]))
     assert_all_refused(outcome)
 
 
