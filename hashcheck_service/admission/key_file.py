@@ -112,7 +112,7 @@ def read_keys(path: Path) -> list[StoredKey]:
         keys = msgspec.json.decode(data, type=KeyFile).keys
         for key in keys:
             _must_be_well_made(key)
-        if len({key.sha256 for key in keys}) < len(keys):
+        if len({bytes.fromhex(key.sha256) for key in keys}) < len(keys):
             raise ConfigError("One key is there twice.", next_step="Remove one of the two.")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         why = f" ({error})" if isinstance(error, msgspec.ValidationError) else ""

@@ -2,7 +2,7 @@
 
 A file that is gone, damaged or open to others may be an accident or an attack. The keys read before stay in force for
 a while, so that a person can mend it; then nobody is let in until the file is good again. For all that time an alarm
-is up. It cannot be kept out of force for ever by whoever can delete a file, nor is a tampered file ever believed.
+is up. Whoever can delete the file cannot keep a removed key valid for ever. A tampered file is never believed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -91,4 +91,4 @@ def _stamp_of(path: Path) -> tuple[int, ...] | None:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
+    return status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size

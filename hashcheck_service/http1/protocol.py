@@ -160,6 +160,7 @@ class CheckProtocol(H11Protocol):
                 self._head_since = self.loop.time()
                 self._look_again(self._limits.head_seconds)
         elif self.conn.their_state is h11.IDLE:
+            self._head_since = 0.0  # what was read of one was an empty line
             self._ready = not self._retired
 
     def _begin_cycle(self) -> None:

@@ -22,8 +22,9 @@ from hashcheck_service.logs import log
 from hashcheck_service.policy import Policy, Probing
 from hashcheck_service.probing.edge_counter import EdgeCounter, NearMatch, at_edge
 from hashcheck_service.probing.journal import Journal
-from hashcheck_service.probing.withholding import Answered, Surroundings
+from hashcheck_service.probing.withholding import Answered, Surroundings, without_pictures
 
+_MOST_ROUNDS = 4  # of a search whose own matches made more suspicious
 _REFRESH_SECONDS = 60  # so much longer than a day may something be withheld
 
 
@@ -85,7 +86,7 @@ class Guard:
         self, tenant: str, snapshot: Snapshot, policy: Policy, batch: Batch, standing: Sequence[Reason]
     ) -> Checked:
         now = self._seconds()
-        while True:
+        for _ in range(_MOST_ROUNDS):
             with self._lock:
                 self._hear(now, answered=True)
                 version = self._counter.version(tenant)
@@ -104,11 +105,21 @@ class Guard:
                     self._note_in_turn(policy, _radii(policy, batch), near)
                     if self._counter.version(tenant) == version:
                         return checked
+        # More entries than are remembered: items with a near match that was not answered before are not answered now.
+        with self._lock:
+            held = {
+                item
+                for item, result in checked.results.items()
+                for match in result.near
+                if match.asked is not None
+                and not self._answered.holds(tenant, now, match.hash_type, match.asked)
+            }
+        return check(snapshot, policy, without_pictures(checked.batch, held), standing)
 
     def _note_in_turn(self, policy: Policy, radii: Mapping[str, int], near: Sequence[NearMatch]) -> None:
         """Note the matches of a batch as if its items had come one after the other: what would not have been answered
         then is not noted."""
-        withheld: list[tuple[str, int]] = []  # by type, around what this batch itself made suspicious
+        withheld: dict[tuple[str, int], None] = {}  # by type, around what this batch itself made suspicious
         for match in near:
             number = int.from_bytes(match.value)
             if not self._answered.holds(match.tenant, match.at, match.hash_type, match.value) and any(
@@ -123,7 +134,7 @@ class Guard:
                 self._journal.tell(told)
             if self._counter.version(match.tenant) != version:
                 values = self._counter.values_near(match)
-                withheld += [(match.hash_type, int.from_bytes(value)) for value in values]
+                withheld |= dict.fromkeys((match.hash_type, int.from_bytes(value)) for value in values)
 
     def _hear(self, now: int, *, answered: bool) -> None:
         """Take in what other workers saw. `answered`: whether what they answered matters too."""

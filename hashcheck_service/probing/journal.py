@@ -147,6 +147,8 @@ class _Reader:
             try:
                 self._descriptor = os.open(self._path, self._flags, 0o600)
             except FileNotFoundError:
+                if self._flags & os.O_CREAT:  # the directory is gone: it may come back
+                    raise
                 self.ended = True
                 return
         while data := os.pread(self._descriptor, _READ_BYTES, self._at):

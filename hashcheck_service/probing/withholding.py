@@ -7,13 +7,13 @@ listed.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hashcheck_core.hash_types import HashType
+from hashcheck_core.hash_types import HashKind, HashType
 from hashcheck_core.search.flat import FlatEngine
 from hashcheck_service.checking.hashes import Asked, Batch
 from hashcheck_service.checking.reasons import Reason
@@ -81,6 +81,22 @@ class Surroundings:
         for row in np.flatnonzero(near).tolist():
             near[row] = not answered(asked.hash_type.name, asked.values[row].tobytes())
         return near if near.any() else None
+
+
+def without_pictures(batch: Batch, items: Set[int]) -> Batch:
+    """`batch` without the perceptual hashes of some items, by their places; each of these gets a reason."""
+    reasons = {item: list(some) for item, some in batch.reasons.items()}
+    kept = []
+    for asked in batch.asked:
+        if asked.hash_type.kind is HashKind.PERCEPTUAL:
+            mask = np.zeros(len(asked.values), np.bool_)
+            rows = range(len(asked.values)) if asked.rows is None else asked.rows
+            for row, owner in zip(rows, asked.owners, strict=True):
+                mask[row] |= owner in items
+            asked = _without(asked, mask, reasons) if mask.any() else asked
+        if len(asked.values):
+            kept.append(asked)
+    return Batch(batch.refs, kept, reasons)
 
 
 def _without(asked: Asked, withheld: NDArray[np.bool_], reasons: dict[int, list[Reason]]) -> Asked:

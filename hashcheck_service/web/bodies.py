@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope
 
+from hashcheck_service.admission.api_keys import Client
 from hashcheck_service.admission.slots import Slots
+from hashcheck_service.http1.shared import AT_HAND
 from hashcheck_service.problems import Problem
 
-AT_HAND: Final = "body_at_hand"  # in a request's state: what gives its body, if all of it was read, or None
 _NO_STATE: Final[dict[str, Any]] = {}
 _CLOSE: Final = {
     "Connection": "close"
@@ -58,7 +59,7 @@ def authorization(scope: Scope) -> bytes:
     return bytes(given[0]) if len(given) == 1 else b""
 
 
-def client(scope: Scope) -> tuple[str, int] | None:
+def client(scope: Scope) -> Client:
     """The other end of the connection, as the socket has it: no header is believed. None where it has no address."""
     found = scope.get("client")
     return None if found is None else (found[0], found[1])
@@ -80,7 +81,7 @@ async def read_body(
     at_hand: Callable[[], bytes | None] | None = scope.get("state", _NO_STATE).get(AT_HAND)
     if at_hand is not None and (body := at_hand()) is not None:
         if len(body) > limit:
-            raise too_large(limit)
+            raise too_large(limit, whole=True)
         return body
     declared = header(scope, b"content-length")
     if declared.isdigit() and int(declared[:20]) > limit:
@@ -123,5 +124,6 @@ async def _read(receive: Receive, limit: int, hold: Callable[[int], None]) -> by
         chunks += body
 
 
-def too_large(limit: int) -> Problem:
-    return Problem(413, "body_too_large", f"A body has at most {limit} bytes.", dict(_CLOSE))
+def too_large(limit: int, *, whole: bool = False) -> Problem:
+    """`whole`: all of it was read, so that the connection can be used again."""
+    return Problem(413, "body_too_large", f"A body has at most {limit} bytes.", {} if whole else dict(_CLOSE))

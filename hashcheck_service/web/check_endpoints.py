@@ -62,16 +62,16 @@ class HotPath:
             if not service.load.admits(name, connections, started):
                 service.load.refused += 1
                 return 503, self._refusal()
-            step = drive(self._answer(endpoint, context, head.content_type, body))
+            try:
+                step = drive(self._answer(endpoint, context, head.content_type, body))
+            finally:  # what is refused took its time as well
+                now = time.perf_counter()
+                service.load.spend(name, now - started, now)
         except Exception as error:
             return self._bad(context, started, error)
         if not isinstance(step, Done):
-            now = time.perf_counter()
-            service.load.spend(name, now - started, now)
             return self._later(context, started, step)
         kind, answer = step.value
-        now = time.perf_counter()
-        service.load.spend(name, now - started, now)
         service.metrics.answered(head.path, 200, now - started)
         return 200, _HEAD % (*kind, len(answer), context.lines(), answer)
 
@@ -135,16 +135,18 @@ class HotPath:
         with service.bodies.reading(context.tenant) as held:
             body = await read_body(scope, receive, limit, seconds, held)
             began = time.perf_counter()
-            step = drive(self._answer(endpoint, context, header(scope, b"content-type"), body))
-            now = time.perf_counter()
-            service.load.spend(context.tenant, now - began, now)
+            try:
+                step = drive(self._answer(endpoint, context, header(scope, b"content-type"), body))
+            finally:
+                now = time.perf_counter()
+                service.load.spend(context.tenant, now - began, now)
             return step.value if isinstance(step, Done) else await step
 
     async def _answer(self, endpoint: Endpoint, context: Context, content_type: bytes, body: bytes) -> Answer:
         """The one way from a body to its answer. Raises what becomes a problem."""
         service, name = self._service, context.tenant
         if len(body) > endpoint.max_body:
-            raise too_large(endpoint.max_body)
+            raise too_large(endpoint.max_body, whole=True)
         if len(body) <= _SMALL_BYTES and not service.load.heavy(name):
             question = endpoint.question(context, content_type, body)
             results = await service.checker.check(name, context.request_id, question)

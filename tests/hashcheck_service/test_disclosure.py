@@ -97,7 +97,9 @@ def test_who_has_no_key_learns_nothing_of_the_list_and_a_guess_looks_like_none(
         assert answers[0].status_code == answers[1].status_code
 
 
-def test_metrics_name_no_tenant(server: Server, doors: httpx.Client, keys: dict[str, Headers]) -> None:
+def test_metrics_name_no_tenant_but_in_alarms_of_probing(
+    server: Server, doors: httpx.Client, keys: dict[str, Headers]
+) -> None:
     assert doors.post("/v1/check", json=CHECK, headers=keys["tenant"]).status_code == 200
     lines = server.client.get("/metrics").text.splitlines()
     text = "\n".join(line for line in lines if not line.startswith("#"))

@@ -16,7 +16,7 @@ _COUNTS: Final = frozenset({b"iinf", b"iloc", b"ipma"})
 
 
 def frames(data: bytes) -> int:
-    """Always one. Of an AVIF sequence the decoder tells the length; in a HEIF file the primary picture stands for all."""
+    """Always one: an AVIF decoder tells how long a sequence is, and of HEIF the primary picture stands for all."""
     found = 0
     places = [(0, len(data))]
     while places:

@@ -248,3 +248,21 @@ def test_the_log_tells_who_and_about_which_entry_and_no_hash(tmp_path: Path) -> 
     assert set(line) == {
         *("event", "log_level", "tenant", "entry", "hash_type", "questions", "odd", "enforced"),
     }
+
+
+def test_a_batch_at_the_edge_of_more_entries_than_are_remembered_comes_to_an_end(
+    one: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered of a tenant is bounded; two questions about each of more entries push each other out."""
+    monkeypatch.setattr("hashcheck_service.probing.edge_counter._MOST_RECORDS", 8)
+    rng = random.Random(12)
+    hashes = [listed_hash(rng) for _ in range(20)]
+    snapshot = small_list([Listed("pdq", text(value), f"{place:032x}") for place, value in enumerate(hashes)])
+    probes = []
+    for value in hashes:
+        inside = near_hash(rng, value, 30)
+        wrong = [bit for bit in range(BITS) if (inside ^ value) >> bit & 1]
+        probes += [inside ^ 1 << wrong[0], inside ^ 1 << wrong[1]]  # odd, and close to each other
+    answers = asked(one, snapshot, ENFORCE, *probes)
+    assert one.alarmed("acme")
+    assert set(answers) <= {"match", "unknown"}

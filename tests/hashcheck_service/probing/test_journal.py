@@ -103,6 +103,11 @@ def test_a_directory_that_is_gone_stops_no_check_and_is_told(new: New, tmp_path:
     with capture_logs() as logs:
         one.tell(near(1))
         assert list(one.heard(NOON)) == []
+        eventually(lambda: logs, "told")
+        (tmp_path / "near").mkdir()
+        one.tell(near(2))
+        heard: list[NearMatch] = []
+        eventually(lambda: heard.extend(one.heard(NOON)) or heard, "heard again when it is back")  # type: ignore[func-returns-value]
         one.close()
     assert {line["event"] for line in logs} == {"near_matches_not_shared"}
 
