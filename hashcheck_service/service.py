@@ -5,14 +5,12 @@ It starts without a snapshot if need be: the process lives, answers 503, and bec
 
 import asyncio
 import contextlib
-import os
-import sys
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 from hashcheck_core.errors import HashcheckError
 from hashcheck_core.snapshot.snapshot import Snapshot
@@ -42,6 +40,7 @@ from hashcheck_service.pictures.pool import PicturePool
 from hashcheck_service.probing.guard import Guard
 from hashcheck_service.problems import from_error, list_differs, no_snapshot
 from hashcheck_service.processes import messages as m
+from hashcheck_service.processes.priority import LOWEST, give_way
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import Fence, Settings
 from hashcheck_service.sync.background import Following
@@ -106,7 +105,7 @@ class Service:
         # Streams have a thread of the lowest priority: the system gives it what the event loop leaves.
         self.streams = Slots(limits.max_streams_in_hand, "streams")
         self.stream_turns = FairQueue(1, weights)
-        self.stream_thread = ThreadPoolExecutor(1, "stream", initializer=_lowest_priority)
+        self.stream_thread = ThreadPoolExecutor(1, "stream", initializer=partial(give_way, LOWEST))
         self.stopping = False  # soon: /readyz fails, all else is answered as before
         self.uplink = uplink
         if uplink is not None:
@@ -229,9 +228,3 @@ def _test_hit_log(settings: Settings, metrics: Metrics) -> HitLog:
     return HitLog(
         place, retention, LogMetrics(metrics.hit_log, name), slow_seconds=settings.hit_log_slow_seconds
     )
-
-
-def _lowest_priority() -> None:
-    """Of the thread it is called in (Linux has priorities of threads; elsewhere it would be that of the process)."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)

@@ -5,9 +5,6 @@ after it only one thing depends on what was found: a match is on record before i
 """
 
 import asyncio
-import os
-import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -33,6 +30,7 @@ from hashcheck_service.evidence.trouble import refused
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.policy import Policy
 from hashcheck_service.probing.guard import Guard
+from hashcheck_service.processes.priority import give_way
 
 T = TypeVar("T")
 
@@ -41,7 +39,6 @@ INLINE_SECONDS = 0.001
 _INLINE_ITEMS: Final = 64
 _SEARCH_THREADS: Final = 2
 _AT_ONCE: Final = 32  # results that are put into words before the event loop turns to other callers
-_NICE: Final = 10
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
@@ -84,7 +81,7 @@ class Checker:
         self._clock = clock
         self._standing = standing
         # What would hold up the event loop. It releases the GIL for the most part, and gives way to the event loop.
-        self._threads = ThreadPoolExecutor(_SEARCH_THREADS, "search", initializer=_give_way)
+        self._threads = ThreadPoolExecutor(_SEARCH_THREADS, "search", initializer=give_way)
         self._queue = FairQueue(_SEARCH_THREADS, weights)
         self._waiting = Slots(wait_seconds, "large batches")
         self._most_charged = (
@@ -194,12 +191,6 @@ class Checker:
 def _is_test(hit: Hit) -> bool:
     """Whether nothing but reserved hashes matched."""
     return all(match.category == Category.TEST for match in hit.matches)
-
-
-def _give_way() -> None:
-    """Let the event loop go first on a busy core. Of the thread it is called in, where threads have priorities."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 async def _in_thread(threads: Executor, work: Callable[[], T]) -> T:

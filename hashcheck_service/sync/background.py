@@ -8,7 +8,6 @@ too, without sealed memory.
 import asyncio
 import contextlib
 import os
-import threading
 import time
 from datetime import timedelta
 from typing import Final
@@ -19,6 +18,7 @@ from hashcheck_core.snapshot.keys import MAX_KEYS_BYTES
 from hashcheck_service.logs import log
 from hashcheck_service.metrics import Metrics
 from hashcheck_service.processes import messages as m
+from hashcheck_service.processes.priority import give_way
 from hashcheck_service.processes.uplink import Uplink
 from hashcheck_service.settings import Settings
 from hashcheck_service.sync.clock import SteadyClock
@@ -32,16 +32,9 @@ from hashcheck_service.sync.store_poller import fetcher_of
 # A start waits so long for the first snapshot; then it serves 503 and goes on fetching.
 _FIRST_ROUND_SECONDS: Final = 10.0
 # Of the thread that loads snapshots; the system's lowest is 19.
-_NICE: Final = 10
 # The process that fetches is silent: it is being replaced, or the disk is full.
 _SILENCE: Final = timedelta(seconds=60)
 _CANARY_SECONDS: Final = 60.0
-
-
-def _give_way() -> None:
-    """Let requests come first on a busy core: hashing gigabytes can wait. Of the thread it is called in."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Following:
@@ -150,7 +143,7 @@ class Following:
     def _snapshots(self) -> bool:
         """Whether there is nothing more to wait for at a start: something is served, or it is known why not."""
         if self.follower.current is not None:  # before the first one nobody is kept waiting but for it
-            _give_way()
+            give_way()
         if self._fetcher is not None and self._leads():
             if self.follower.damaged is not None:
                 self._fetcher.fetch_again(self.follower.damaged)

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +35,7 @@ from hashcheck_core.snapshot.trust import Trust
 from hashcheck_core.snapshot.verifier import verify_manifest
 from hashcheck_service.logs import log
 from hashcheck_service.metrics import Metrics
+from hashcheck_service.processes.priority import give_way
 from hashcheck_service.settings import Settings
 from hashcheck_service.sync.clock import SteadyClock
 from hashcheck_service.sync.state_directory import State
@@ -44,7 +44,6 @@ from hashcheck_service.sync.store_poller import Fetcher, fetcher_of, is_copy
 # Of a first list, which nobody is served beside: so many threads hash it.
 _FIRST_THREADS: Final = min(4, os.cpu_count() or 1)
 # Of the threads that work on snapshots once one is served; the system's lowest is 19.
-_NICE: Final = 10
 _PAUSE_SECONDS: Final = 60.0  # between two rounds of hashing what is served
 
 
@@ -114,7 +113,7 @@ class Keeper:
     def snapshots(self) -> bool:
         """Fetch what the newest pointer names, and offer what the one in force names. Blocks, for long."""
         if self._served is not None:
-            _give_way()
+            give_way()
         self._fetcher.download()
         self._settle_doubts()
         if self._fetcher.may_try("memory"):
@@ -182,7 +181,7 @@ class Keeper:
 
     def verify(self) -> bool:
         """Hash what is served, slowly, again and again."""
-        _give_way()
+        give_way()
         if time.monotonic() - self._verified_at >= _PAUSE_SECONDS and self._served is not None:
             self._verify_served(self._wait)
             self._verified_at = time.monotonic()
@@ -260,9 +259,3 @@ class Keeper:
 def _close(served: tuple[str, int | None] | None) -> None:
     if served is not None and served[1] is not None:
         os.close(served[1])
-
-
-def _give_way() -> None:
-    """Let requests come first on a busy core. Of the thread it is called in."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -131,3 +131,33 @@ def test_who_has_sent_all_and_says_so_is_still_answered(server: Server, more: st
         assert answer is not None
         assert answer.status == 200
         assert read_answer(raw) is None
+
+
+def test_a_blank_line_in_two_pieces_begins_no_head(impatient: Server) -> None:
+    with connect(impatient) as raw:
+        raw.sendall(post(impatient))
+        assert read_answer(raw)
+        for piece in (b"\r", b"\n"):
+            raw.sendall(piece)
+            time.sleep(0.1)
+        until = time.monotonic() + 2.6  # longer than a head may take
+        while time.monotonic() < until:
+            raw.sendall(post(impatient))
+            answer = read_answer(raw)
+            assert answer is not None
+            assert answer.status == 200
+            time.sleep(0.1)
+
+
+def test_after_a_body_that_is_too_large_and_was_read_the_connection_goes_on(server: Server) -> None:
+    with connect(server) as raw:
+        for _ in range(2):
+            raw.sendall(post(server, "/v1/check/md5", b"a" * 2000))
+            answer = read_answer(raw)
+            assert answer is not None
+            assert answer.status == 413
+            assert b"connection: close" not in answer.head.lower()
+        raw.sendall(post(server))
+        answer = read_answer(raw)
+        assert answer is not None
+        assert answer.status == 200
